@@ -1,0 +1,7 @@
+"""Deep active learning on frozen features.
+
+Importing the package loads nothing heavy; ``dal.loop``, ``dal.data``, ``dal.head`` and
+``dal.strategies`` hold what a script needs.
+"""
+
+__version__ = "0.1.0"

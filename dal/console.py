@@ -1,0 +1,114 @@
+"""What a command shows while it works and when it is done."""
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+import lightning as L
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from dal.curve import CycleResult, LearningCurve
+
+
+class LiveProgress(L.Callback):
+    """Bars for the cycles and the epochs on a terminal; elsewhere a line a cycle.
+
+    Args:
+        console: Where to show it.
+        title: What is run.
+        num_cycles: Cycles of the whole run.
+    """
+
+    def __init__(self, console: Console, title: str, num_cycles: int) -> None:
+        self.console = console
+        self.num_cycles = num_cycles
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+        )
+        self.run = self.progress.add_task(title, total=num_cycles, note="")
+        self.fit = self.progress.add_task("fitting", total=None, note="")
+
+    def __enter__(self) -> Self:
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.progress.stop()
+
+    def resumed(self, results: Sequence[CycleResult]) -> None:
+        """Takes note of cycles that an earlier process has finished."""
+        self.progress.update(self.run, completed=len(results))
+        self.console.print(f"Resuming after {len(results)} of {self.num_cycles} cycles.")
+
+    def cycle_finished(self, result: CycleResult) -> None:
+        """Shows a cycle's result."""
+        accuracy = f"{100 * result.metrics['accuracy']:.1f}%"
+        self.progress.update(
+            self.run,
+            completed=result.cycle + 1,
+            note=f"{result.num_labeled} labels, accuracy {accuracy}",
+        )
+        if not self.console.is_terminal:
+            query = "" if result.query_seconds is None else f", select {result.query_seconds:.2f} s"
+            self.console.print(
+                f"cycle {result.cycle + 1}/{self.num_cycles}: {result.num_labeled} labels, "
+                f"accuracy {accuracy}, fit {result.fit_seconds:.2f} s{query}"
+            )
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:  # noqa: ARG002
+        """Starts the bar of the epochs."""
+        self.progress.reset(self.fit, total=trainer.max_epochs, description="fitting")
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:  # noqa: ARG002
+        """Advances the bar of the epochs."""
+        self.progress.advance(self.fit)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:  # noqa: ARG002
+        """Says that the strategy is at work: it comes after this callback."""
+        self.progress.update(self.fit, description="selecting")
+
+
+def curves_table(curves: Sequence[tuple[str, LearningCurve, str]]) -> Table:
+    """A row a run: its numbers and its files.
+
+    Args:
+        curves: Title, learning curve and run directory of each.
+    """
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("run")
+    for column in ("labels", "AUC", "final accuracy", "fitting", "selecting"):
+        table.add_column(column, justify="right")
+    table.add_column("files", overflow="fold")
+    for title, curve, path in curves:
+        table.add_row(
+            title,
+            str(int(curve.num_labeled[-1])),
+            f"{curve.auc:.2f}",
+            f"{curve.final_accuracy:.2f}%",
+            f"{curve.fit_seconds:.1f} s",
+            f"{curve.query_seconds:.1f} s",
+            path,
+        )
+    return table

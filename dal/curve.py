@@ -1,0 +1,77 @@
+"""The learning curve: what a run is for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dal.functional import curves
+
+
+@dataclass(frozen=True)
+class CycleResult:
+    """What one cycle of fitting, evaluating and selecting came to.
+
+    Attributes:
+        cycle: From 0, the cycle of the initial pool.
+        num_labeled: Labels the head was fitted to.
+        metrics: What the head's ``test_step`` logged: ``accuracy`` as a fraction, and more.
+        fit_seconds: Wall time of the fit, without the selection.
+        query_seconds: Wall time of the selection at its end; None in the last cycle.
+        peak_memory_mib: The most memory up to then: of the device if it is a GPU, else of the
+            process.
+    """
+
+    cycle: int
+    num_labeled: int
+    metrics: dict[str, float]
+    fit_seconds: float
+    query_seconds: float | None
+    peak_memory_mib: float
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """The results of all cycles so far, in order."""
+
+    results: Sequence[CycleResult]
+
+    @property
+    def num_labeled(self) -> Tensor:
+        """Labels behind each cycle, ``(C,)``, int64."""
+        return torch.tensor([result.num_labeled for result in self.results])
+
+    def metric(self, name: str) -> Tensor:
+        """One metric after each cycle, ``(C,)``, float64."""
+        return torch.tensor([result.metrics[name] for result in self.results], dtype=torch.float64)
+
+    @property
+    def auc(self) -> float:
+        """The paper's number: mean accuracy over all cycles, the initial one included, × 100."""
+        return 100 * curves.mean_height(self.metric("accuracy")).item()
+
+    @property
+    def auc_trapezoid(self) -> float:
+        """Area under the accuracy over the number of labels, divided by the labels, × 100."""
+        return 100 * curves.trapezoid(self.num_labeled, self.metric("accuracy")).item()
+
+    @property
+    def final_accuracy(self) -> float:
+        """Accuracy after the last cycle, × 100."""
+        return 100 * self.results[-1].metrics["accuracy"]
+
+    @property
+    def fit_seconds(self) -> float:
+        """Wall time of all fits."""
+        return sum(result.fit_seconds for result in self.results)
+
+    @property
+    def query_seconds(self) -> float:
+        """Wall time of all selections."""
+        return sum(result.query_seconds or 0.0 for result in self.results)
+
+    @property
+    def peak_memory_mib(self) -> float:
+        """The largest peak of any cycle."""
+        return max(result.peak_memory_mib for result in self.results)

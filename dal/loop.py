@@ -1,0 +1,340 @@
+"""The active learning loop: fit, select, evaluate, record, label; repeat."""
+
+import logging
+import math
+import platform
+import resource
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.loggers import Logger
+from torch import Tensor
+
+import dal
+from dal import plots, randomness
+from dal.curve import CycleResult, LearningCurve
+from dal.data import INITIAL_DRAWS, ALDataModule
+from dal.errors import ConfigError, DataError, RecordError, did_you_mean
+from dal.record import RunDirectory
+from dal.strategies import Strategy
+
+# A trainer lives for one cycle and shows nothing: each of these would take longer than a fit that
+# lasts a fraction of a second. Checkpoints are not needed, since a killed run repeats its cycle.
+DEFAULT_TRAINER: Callable[..., L.Trainer] = partial(
+    L.Trainer,
+    max_epochs=200,
+    accelerator="auto",
+    devices=1,
+    logger=False,
+    enable_checkpointing=False,
+    enable_progress_bar=False,
+    enable_model_summary=False,
+    num_sanity_val_steps=0,
+)
+
+
+class ALLoop:
+    """Active learning on frozen features: one run, one learning curve.
+
+    Every cycle fits a new head to the labeled examples with a new trainer, has the strategy select
+    at the end of that fit, evaluates the head, and labels what was selected. The last cycle,
+    number ``num_acq``, selects nothing.
+
+    Args:
+        datamodule: The examples, and which of them are labeled.
+        head: Makes the head of a cycle, called as ``head(num_features=D, num_classes=K)``. It logs
+            ``accuracy`` as a fraction, and what else it likes, in its test step.
+        strategy: What selects.
+        num_init: Examples labeled at the start.
+        acq_size: Examples selected in a cycle, B.
+        num_acq: Number of selections.
+        init: How the start is drawn, ``"random"`` or ``"class_balanced"``.
+        seed: Of every random number in the run, at least 0.
+        eval_split: ``"test"``, or ``"dev"`` for the choice of hyperparameters.
+        trainer: Makes the trainer of a cycle, called as ``trainer(callbacks=[...])``.
+        callbacks: Further callbacks of every trainer; they come before the strategy.
+        loggers: Get every cycle's results, with the number of labels as the step.
+        record: Where the run is written to and resumed from; nowhere if not given.
+        title: What the picture of the curve says above it.
+
+    Raises:
+        ConfigError: If a number is out of range or a choice unknown.
+    """
+
+    def __init__(
+        self,
+        datamodule: ALDataModule,
+        head: Callable[..., L.LightningModule],
+        strategy: Strategy,
+        *,
+        num_init: int = 10,
+        acq_size: int = 10,
+        num_acq: int = 20,
+        init: str = "random",
+        seed: int = 0,
+        eval_split: str = "test",
+        trainer: Callable[..., L.Trainer] = DEFAULT_TRAINER,
+        callbacks: Sequence[L.Callback] = (),
+        loggers: Sequence[Logger] = (),
+        record: RunDirectory | None = None,
+        title: str = "",
+    ) -> None:
+        for name, value, least in (
+            ("num_init", num_init, 1),
+            ("acq_size", acq_size, 1),
+            ("num_acq", num_acq, 0),
+            ("seed", seed, 0),
+        ):
+            if value < least:
+                raise ConfigError(f"Expected `{name}` of at least {least}, got {value}.")
+        if init not in INITIAL_DRAWS:
+            raise ConfigError(f"Unknown `init` '{init}'. {did_you_mean(init, INITIAL_DRAWS)}")
+        self.datamodule = datamodule
+        self.head = head
+        self.strategy = strategy
+        self.num_init = num_init
+        self.acq_size = acq_size
+        self.num_acq = num_acq
+        self.init = init
+        self.seed = seed
+        self.eval_split = eval_split
+        self.trainer = trainer
+        self.callbacks = callbacks
+        self.loggers = loggers
+        self.record = record
+        self.title = title
+        self._results: list[CycleResult] = []
+        self._acquired: list[Tensor] = []
+
+    @property
+    def curve(self) -> LearningCurve:
+        """The learning curve so far."""
+        return LearningCurve(tuple(self._results))
+
+    @property
+    def acquired(self) -> list[Tensor]:
+        """Dataset indices by cycle: the initial pool, then what each cycle selected."""
+        return list(self._acquired)
+
+    def run(self) -> LearningCurve:
+        """Does what remains of the run and returns its whole curve."""
+        for _ in self.cycles():
+            pass
+        return self.curve
+
+    def cycles(self) -> Iterator[CycleResult]:
+        """Does what remains of the run, cycle by cycle.
+
+        Yields:
+            The result of each cycle, once it is recorded. Nothing, if the run is complete already.
+
+        Raises:
+            DataError: If the examples cannot be learned from, or are fewer than the run needs.
+            RecordError: If the run directory cannot be written to or belongs to another run.
+        """
+        with self.record or nullcontext():
+            self._results, self._acquired = self._recorded()
+            if len(self._results) <= self.num_acq:
+                self._start()
+                for cycle in range(len(self._results), self.num_acq + 1):
+                    yield self._cycle(cycle)
+            self._finish()
+
+    def _recorded(self) -> tuple[list[CycleResult], list[Tensor]]:
+        if self.record is None:
+            return [], []
+        results, acquired = self.record.progress()
+        # A run killed between its two files has selected for a cycle that it has not finished.
+        return results, acquired[: min(len(results), self.num_acq) + 1]
+
+    def _start(self) -> None:
+        """Brings the datamodule to where the record ends."""
+        self.datamodule.prepare_data()
+        self.datamodule.setup("fit")
+        self.datamodule.forget_labels()
+        pool, budget = self.datamodule.num_unlabeled, self.num_init + self.acq_size * self.num_acq
+        if budget > pool:
+            raise DataError(
+                f"Expected a pool of at least num_init + acq_size × num_acq = {self.num_init} + "
+                f"{self.acq_size} × {self.num_acq} = {budget} examples, got {pool}. Ask for fewer, "
+                "or lower dev_fraction."
+            )
+        initial = self.datamodule.initial_draw(
+            self.num_init, self.init, randomness.stream(self.seed, 0, "initial pool")
+        )
+        self._check_origin(initial)
+        self._acquired = self._acquired or [initial]
+        for indices in self._acquired:
+            self.datamodule.label(indices)
+        if self.record and not self._results:
+            self.record.write_acquisitions(self._acquired)
+            self.record.write_summary({"finished": False, **self._origin()})
+
+    def _check_origin(self, initial: Tensor) -> None:
+        if self.record is None or not self._acquired:
+            return
+        began, now = self.record.read_summary(), self._origin()
+        if began.get("data", now["data"]) != now["data"] or not initial.equal(self._acquired[0]):
+            raise RecordError(
+                f"The data are not those with which the run in {self.record.path} began: then "
+                f"{began.get('data')}, now {now['data']}. Bring them back, or start afresh with "
+                "overwrite=true."
+            )
+        for key in ("versions", "device"):
+            if began.get(key, now[key]) != now[key]:
+                warnings.warn(
+                    f"The run began with {key} {began[key]} and goes on with {now[key]}: its curve "
+                    "may differ in the last digits from an uninterrupted one.",
+                    stacklevel=2,
+                )
+
+    def _cycle(self, cycle: int) -> CycleResult:
+        is_last = cycle == self.num_acq
+        if not is_last:
+            selection_generator = randomness.stream(self.seed, cycle, "selection")
+            self.strategy.prepare(self.acq_size, selection_generator)
+        self.datamodule.batch_generator = randomness.stream(self.seed, cycle, "batches")
+        with _quiet_lightning(), randomness.seeded_globally(self.seed, cycle, "head"):
+            head = self.head(
+                num_features=self.datamodule.num_features, num_classes=self.datamodule.num_classes
+            )
+            trainer = self.trainer(
+                callbacks=[*self.callbacks, *([] if is_last else [self.strategy])]
+            )
+            device = trainer.strategy.root_device
+            if device.type == "cuda":
+                torch.cuda.reset_peak_memory_stats(device)
+            started = time.perf_counter()
+            trainer.fit(head, datamodule=self.datamodule)
+            fit_seconds = time.perf_counter() - started
+            metrics = self._evaluate(trainer, head)
+
+        query_seconds = None
+        selection = self.strategy.selection
+        if not is_last:
+            assert selection is not None
+            query_seconds = selection.seconds
+            fit_seconds -= query_seconds
+            self._acquired.append(self.datamodule.unlabeled_indices[selection.positions])
+        result = CycleResult(
+            cycle=cycle,
+            num_labeled=len(self.datamodule.labeled_indices),
+            metrics=metrics,
+            fit_seconds=round(fit_seconds, 4),
+            query_seconds=None if query_seconds is None else round(query_seconds, 4),
+            peak_memory_mib=round(_peak_memory_mib(device), 1),
+        )
+        self._results.append(result)
+        if self.record:
+            # The order matters: a cycle counts as finished when its row is on the curve.
+            self.record.write_acquisitions(self._acquired)
+            self.record.write_curve(self._results)
+        for logger in self.loggers:
+            logger.log_metrics(
+                {**metrics, "fit_seconds": result.fit_seconds, "query_seconds": query_seconds or 0},
+                step=result.num_labeled,
+            )
+        if not is_last:
+            self.datamodule.label(self._acquired[-1])
+        return result
+
+    def _evaluate(self, trainer: L.Trainer, head: L.LightningModule) -> dict[str, float]:
+        dataloader = self.datamodule.eval_dataloader(self.eval_split)
+        (logged,) = trainer.test(head, dataloaders=dataloader, verbose=False)
+        # Rounded here and not on writing: a resumed run must hold what an uninterrupted one holds.
+        metrics = {name: float(f"{value:.7g}") for name, value in logged.items()}
+        bad = [name for name, value in metrics.items() if not math.isfinite(value)]
+        if bad:
+            raise DataError(
+                f"Expected finite metrics, got {', '.join(f'{n} = {metrics[n]}' for n in bad)}: "
+                "the head has diverged. Lower its learning rate (head.optimizer.lr) or scale the "
+                "features down."
+            )
+        if "accuracy" not in metrics:
+            raise ConfigError(
+                f"Expected the head to log `accuracy` in its test step, got {sorted(metrics)}."
+            )
+        return metrics
+
+    def _finish(self) -> None:
+        if self.record is None:
+            return
+        summary = self.record.read_summary()
+        if summary.get("finished"):
+            return
+        curve = self.curve
+        self.record.write_plot(plots.learning_curve(curve, self.title))
+        self.record.write_summary(
+            {
+                **summary,
+                "finished": True,
+                "auc": round(curve.auc, 4),
+                "auc_trapezoid": round(curve.auc_trapezoid, 4),
+                "final_accuracy": round(curve.final_accuracy, 4),
+                "num_labeled": curve.results[-1].num_labeled,
+                "fit_seconds": round(curve.fit_seconds, 4),
+                "query_seconds": round(curve.query_seconds, 4),
+                "peak_memory_mib": curve.peak_memory_mib,
+            }
+        )
+
+    def _origin(self) -> dict[str, Any]:
+        """What the run is made from and with, in plain values."""
+        data = self.datamodule
+        with _quiet_lightning():
+            device = self.trainer(callbacks=[]).strategy.root_device
+        return {
+            "data": {
+                "pool": data.num_unlabeled,
+                "test": len(data.test),
+                "dev": len(data.dev_indices),
+                "num_features": data.num_features,
+                "num_classes": data.num_classes,
+                "fingerprint": data.fingerprint(),
+            },
+            "device": _device_name(device),
+            "versions": {
+                "dal": dal.__version__,
+                "python": platform.python_version(),
+                "torch": torch.__version__,
+                "lightning": L.__version__,
+                "numpy": np.__version__,
+            },
+        }
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Keeps every trainer from announcing the same devices, tips and epochs again."""
+    log = logging.getLogger("lightning.pytorch")
+    level = log.level
+    log.setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        # Lightning 2.6 calls a function that torch 2.13 renames; a user can do nothing about it.
+        warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
+        try:
+            yield
+        finally:
+            log.setLevel(level)
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type} {platform.machine()}, {torch.get_num_threads()} threads"
+
+
+def _peak_memory_mib(device: torch.device) -> float:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    # Kibibytes on Linux, bytes on macOS.
+    unit = 1 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20

@@ -1,0 +1,96 @@
+"""What a strategy is shown."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from dal.data.rows import FeatureRows
+from dal.errors import DataError
+
+
+@dataclass(frozen=True)
+class Query:
+    """A question for ``num`` examples of a pool, with all that may be known for the answer.
+
+    The labels of the pool are not among it. Features, logits and probabilities are computed when
+    first asked for, in chunks of rows, and kept.
+
+    Attributes:
+        pool: Features of the unlabeled examples, ``(U, D)``. Their rows are the *positions* that
+            a strategy returns.
+        labeled: Features of the labeled examples, ``(L, D)``, in order of acquisition.
+        labels: Their labels, ``(L,)``, int64, on ``device``.
+        head: Maps features ``(..., D)`` to logits ``(..., K)``; fitted, in evaluation mode.
+        num: How many positions to return, in [1, U].
+        generator: The only source of randomness of a strategy; on the CPU.
+    """
+
+    pool: FeatureRows
+    labeled: FeatureRows
+    labels: Tensor
+    head: nn.Module
+    num: int
+    generator: torch.Generator
+
+    @property
+    def device(self) -> torch.device:
+        """Where features and logits are, and where a strategy should compute."""
+        return self.pool.device
+
+    @cached_property
+    def pool_features(self) -> Tensor:
+        """Features of the unlabeled examples, ``(U, D)``, float32. Memory: 4·U·D bytes."""
+        return self.pool.load()
+
+    @cached_property
+    def labeled_features(self) -> Tensor:
+        """Features of the labeled examples, ``(L, D)``, float32."""
+        return self.labeled.load()
+
+    @cached_property
+    def pool_logits(self) -> Tensor:
+        """Logits of the unlabeled examples, ``(U, K)``. Memory: 4·U·K bytes."""
+        return torch.cat(list(self._logits(self.pool)))
+
+    @cached_property
+    def pool_probs(self) -> Tensor:
+        """Class probabilities of the unlabeled examples, ``(U, K)``. Memory: 4·U·K bytes."""
+        return self.pool_logits.softmax(-1)
+
+    @cached_property
+    def labeled_logits(self) -> Tensor:
+        """Logits of the labeled examples, ``(L, K)``."""
+        return torch.cat(list(self._logits(self.labeled)))
+
+    @cached_property
+    def labeled_probs(self) -> Tensor:
+        """Class probabilities of the labeled examples, ``(L, K)``."""
+        return self.labeled_logits.softmax(-1)
+
+    def pool_scores(self, score: Callable[[Tensor], Tensor]) -> Tensor:
+        """``score`` of the pool's class probabilities, row by row.
+
+        Args:
+            score: Maps probabilities ``(M, K)`` to ``(M, ...)`` without mixing rows.
+
+        Returns:
+            ``(U, ...)``. The probabilities are not kept: a million rows of a thousand classes
+            would take 4 GB.
+        """
+        return torch.cat([score(logits.softmax(-1)) for logits in self._logits(self.pool)])
+
+    def _logits(self, rows: FeatureRows) -> Iterator[Tensor]:
+        if len(rows) == 0:
+            # The width of the logits is the head's to know.
+            yield self.head(torch.empty(0, rows.num_features, device=self.device))
+        for features in rows.chunks():
+            logits = self.head(features)
+            if not logits.isfinite().all():
+                raise DataError(
+                    "Expected finite logits, got NaN or infinity: the head has diverged. Lower "
+                    "its learning rate (head.optimizer.lr) or scale the features down."
+                )
+            yield logits

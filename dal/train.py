@@ -1,0 +1,126 @@
+"""``python -m dal.train``: active learning from a configuration, one learning curve a job."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hydra
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from dal import config as configuration
+from dal.errors import DalError
+
+if TYPE_CHECKING:
+    from dal.curve import LearningCurve
+
+configuration.register()
+
+INTERRUPTED = 130  # the shell's status of a command ended by Ctrl-C
+
+
+def train(cfg: DictConfig, console: Console) -> "LearningCurve":
+    """Runs, or resumes, what a composed configuration says, and shows it.
+
+    Raises:
+        DalError: If the configuration, the data or the run directory is not as expected.
+    """
+    # Here and not above: they take seconds to load, and `--help` needs none of them.
+    from dal.console import LiveProgress
+    from dal.loop import ALLoop
+    from dal.record import RunDirectory
+
+    resolved: dict[str, Any] = OmegaConf.to_container(  # type: ignore[assignment]
+        cfg, resolve=True, throw_on_missing=True
+    )
+    configuration.check_arguments(resolved)
+    parts = {
+        key: instantiate(cfg[key], _convert_="all")
+        for key in ("data", "head", "strategy", "trainer", "logger")
+    }
+    title = f"{cfg.name} {cfg.strategy_name} seed {cfg.seed}"
+    with LiveProgress(console, title, num_cycles=cfg.al.num_acq + 1) as live:
+        loop = ALLoop(
+            parts["data"],
+            parts["head"],
+            parts["strategy"],
+            **cfg.al,
+            seed=cfg.seed,
+            eval_split=cfg.eval_split,
+            trainer=parts["trainer"],
+            callbacks=[live],
+            loggers=list(parts["logger"].values()),
+            record=RunDirectory(
+                cfg.run_dir,
+                resolved,
+                overwrite=cfg.overwrite,
+                free_keys=configuration.FREE_KEYS,
+            ),
+            title=title,
+        )
+        num_before = None
+        for result in loop.cycles():
+            if num_before is None:
+                num_before = len(loop.curve.results) - 1
+                if num_before:
+                    live.resumed(loop.curve.results[:-1])
+            live.cycle_finished(result)
+    if num_before is None:
+        console.print(f"{title} is complete already; overwrite=true would run it again.")
+    return loop.curve
+
+
+def main() -> None:
+    """The command: exits with 0 if every job succeeded, with 1 if one did not."""
+    # Two threads that spin between the tiny steps of a fit starve every other process.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Hydra would print its own errors, and shorten the traceback of ours, before we see them.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    console = Console(highlight=False)
+    errors = Console(stderr=True, highlight=False)
+    finished: list[tuple[str, LearningCurve, str]] = []
+    failed: list[tuple[str, str]] = []
+    overrides = [argument for argument in sys.argv[1:] if "=" in argument]
+
+    def job(cfg: DictConfig) -> None:
+        # A job that fails leaves the others of a multirun to go on.
+        title, message = "run", None
+        try:
+            title = f"{cfg.name} {cfg.strategy_name} seed {cfg.seed}"
+            finished.append((title, train(cfg, console), str(Path(cfg.run_dir))))
+        except DalError as error:
+            message = str(error)
+        except Exception as error:
+            message = configuration.explained(error, overrides)
+            if message is None:
+                raise
+        if message is not None:
+            failed.append((title, message))
+            errors.print(f"[bold red]Error[/] in {title}:", message, markup=True, soft_wrap=True)
+
+    command = hydra.main(
+        version_base="1.3", config_path=str(configuration.folder()), config_name="config"
+    )(job)
+    try:
+        command()
+    except KeyboardInterrupt:
+        errors.print("Interrupted. Run the same command again to resume.")
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        message = configuration.explained(error, overrides)
+        if message is None:
+            raise
+        errors.print("[bold red]Error:[/]", message)
+        sys.exit(1)
+    if finished:
+        from dal.console import curves_table
+
+        console.print(curves_table(finished))
+    if failed:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
