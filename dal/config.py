@@ -13,7 +13,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, InstantiationException, MissingConfigException
 from hydra.utils import get_object
 from omegaconf import MISSING, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from dal.errors import ConfigError, DalError, did_you_mean
 
@@ -95,11 +95,8 @@ def _check_target(config: Mapping[str, Any], prefix: str) -> None:
         return
     for key in config:
         if not key.startswith("_") and key not in parameters:
-            names = [name for name in parameters if name != "self"]
-            raise ConfigError(
-                f"Unknown key '{prefix}{key}': {target} has no such argument. "
-                f"{did_you_mean(key, names)}"
-            )
+            hint = did_you_mean(key, parameters) if parameters else "It takes none."
+            raise ConfigError(f"Unknown key '{prefix}{key}': {target} has no such argument. {hint}")
 
 
 def explained(error: Exception, overrides: Sequence[str]) -> str | None:
@@ -123,8 +120,8 @@ def explained(error: Exception, overrides: Sequence[str]) -> str | None:
     key = _unknown_key(text)
     if key is not None:
         return f"Unknown key '{key}'. {did_you_mean(key, _known_keys(overrides, key))}"
-    if "Missing mandatory value" in text:
-        key = re.sub(r"(?s).*Missing mandatory value: (\S+).*", r"\1", text)
+    if isinstance(cause, MissingMandatoryValue):
+        key = cause.full_key
         return f"Expected a value for '{key}', got none. Give it with {key}=..."
     # OmegaConf appends where in its own objects it was; the first paragraph says what is wrong.
     return re.sub(r"\n\s*(full_key|object_type|reference_type).*", "", text)

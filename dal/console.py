@@ -1,5 +1,6 @@
 """What a command shows while it works and when it is done."""
 
+import os
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
@@ -90,25 +91,33 @@ class LiveProgress(L.Callback):
         self.progress.update(self.fit, description="selecting")
 
 
-def curves_table(curves: Sequence[tuple[str, LearningCurve, str]]) -> Table:
-    """A row a run: its numbers and its files.
+def summary(finished: Sequence[tuple[str, LearningCurve, str]]) -> Table:
+    """What came of the runs, and where their files are.
 
     Args:
-        curves: Title, learning curve and run directory of each.
+        finished: Title, learning curve and run directory of each run, at least one.
     """
-    table = Table(box=None, header_style="bold", pad_edge=False)
+    facts = [
+        {
+            "labels": str(int(curve.num_labeled[-1])),
+            "AUC": f"{curve.auc:.2f}",
+            "final accuracy": f"{curve.final_accuracy:.2f}%",
+            "fitting": f"{curve.fit_seconds:.1f} s",
+            "selecting": f"{curve.query_seconds:.2f} s",
+        }
+        for _, curve, _ in finished
+    ]
+    files = os.path.commonpath([path for *_, path in finished])
+    if len(finished) == 1:
+        table = Table(title=finished[0][0], title_justify="left", box=None, show_header=False)
+        for name, value in facts[0].items():
+            table.add_row(name, value)
+        table.add_row("files", files, style="")
+        return table
+    table = Table(box=None, title=f"Files in {files}", title_justify="left")
     table.add_column("run")
-    for column in ("labels", "AUC", "final accuracy", "fitting", "selecting"):
-        table.add_column(column, justify="right")
-    table.add_column("files", overflow="fold")
-    for title, curve, path in curves:
-        table.add_row(
-            title,
-            str(int(curve.num_labeled[-1])),
-            f"{curve.auc:.2f}",
-            f"{curve.final_accuracy:.2f}%",
-            f"{curve.fit_seconds:.1f} s",
-            f"{curve.query_seconds:.1f} s",
-            path,
-        )
+    for name in facts[0]:
+        table.add_column(name, justify="right")
+    for (title, *_), row in zip(finished, facts, strict=True):
+        table.add_row(title, *row.values())
     return table

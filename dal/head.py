@@ -1,26 +1,23 @@
 """The part of the network that is trained: one linear layer on frozen features."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
-from typing import Any, cast
+from typing import cast
 
 import lightning as L
-import torch
 import torch.nn.functional as F
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.optim import Optimizer, RAdam
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError
 
+from dal import threads
+from dal.errors import ConfigError
 from dal.functional import scoring
 
 NUM_CALIBRATION_BINS = 15  # Guo et al. (2017), "On calibration of modern neural networks"
-
-# Multiply-adds in a step up to which one CPU thread beats several, measured on linear layers: with
-# sleeping OpenMP threads three times at 128 × 384 × 100, and level at 128 × 384 × 1000.
-SERIAL_WORK = 128 * 384 * 500
 
 
 class LinearHead(L.LightningModule):
@@ -66,10 +63,17 @@ class LinearHead(L.LightningModule):
         """Logits ``(..., K)`` of features ``(..., D)``."""
         return cast(Tensor, self.linear(features))
 
-    def configure_optimizers(self) -> dict[str, Any]:
-        """The optimizer and its schedule."""
-        optimizer = self.make_optimizer(self.linear.parameters())
-        return {"optimizer": optimizer, "lr_scheduler": self.make_scheduler(optimizer)}
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """The optimizer and its schedule.
+
+        Raises:
+            ConfigError: If one of them refuses its arguments.
+        """
+        try:
+            optimizer = self.make_optimizer(self.linear.parameters())
+            return {"optimizer": optimizer, "lr_scheduler": self.make_scheduler(optimizer)}
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"The optimizer or its schedule cannot be made: {error}") from error
 
     def training_step(self, epoch: tuple[Tensor, Tensor], _: int) -> None:
         """A gradient step on each batch.
@@ -78,7 +82,8 @@ class LinearHead(L.LightningModule):
             epoch: Features ``(S, N, D)`` and labels ``(S, N)`` of S batches.
         """
         optimizer = cast(Optimizer, self.optimizers())
-        with _threads_for(epoch[0][0].numel() * self.linear.out_features, self.device):
+        work = epoch[0][0].numel() * self.linear.out_features
+        with threads.for_work(work, self.device):
             for features, labels in zip(*epoch, strict=True):
                 optimizer.zero_grad()
                 self.manual_backward(F.cross_entropy(self.linear(features), labels))
@@ -106,16 +111,3 @@ class LinearHead(L.LightningModule):
             on_step=False,
             on_epoch=True,
         )
-
-
-@contextmanager
-def _threads_for(work: int, device: torch.device) -> Iterator[None]:
-    if device.type != "cpu" or work > SERIAL_WORK:
-        yield
-        return
-    num_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(num_threads)

@@ -4,6 +4,7 @@ import logging
 import math
 import platform
 import resource
+import signal
 import sys
 import time
 import warnings
@@ -15,6 +16,7 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import Logger
 from torch import Tensor
 
@@ -170,21 +172,23 @@ class ALLoop:
         initial = self.datamodule.initial_draw(
             self.num_init, self.init, randomness.stream(self.seed, 0, "initial pool")
         )
-        self._check_origin(initial)
+        if self.record:
+            self._record_origin(self.record, initial)
         self._acquired = self._acquired or [initial]
         for indices in self._acquired:
             self.datamodule.label(indices)
-        if self.record and not self._results:
-            self.record.write_acquisitions(self._acquired)
-            self.record.write_summary({"finished": False, **self._origin()})
 
-    def _check_origin(self, initial: Tensor) -> None:
-        if self.record is None or not self._acquired:
+    def _record_origin(self, record: RunDirectory, initial: Tensor) -> None:
+        """Records what the run is made from, or checks that it is what the run began with."""
+        now = self._origin()
+        if not self._acquired:
+            record.write_summary({"finished": False, **now})
+            record.write_acquisitions([initial])
             return
-        began, now = self.record.read_summary(), self._origin()
+        began = record.read_summary()
         if began.get("data", now["data"]) != now["data"] or not initial.equal(self._acquired[0]):
             raise RecordError(
-                f"The data are not those with which the run in {self.record.path} began: then "
+                f"The data are not those with which the run in {record.path} began: then "
                 f"{began.get('data')}, now {now['data']}. Bring them back, or start afresh with "
                 "overwrite=true."
             )
@@ -202,20 +206,27 @@ class ALLoop:
             selection_generator = randomness.stream(self.seed, cycle, "selection")
             self.strategy.prepare(self.acq_size, selection_generator)
         self.datamodule.batch_generator = randomness.stream(self.seed, cycle, "batches")
-        with _quiet_lightning(), randomness.seeded_globally(self.seed, cycle, "head"):
+        with quiet_lightning(), randomness.seeded_globally(self.seed, cycle, "head"):
             head = self.head(
                 num_features=self.datamodule.num_features, num_classes=self.datamodule.num_classes
             )
-            trainer = self.trainer(
-                callbacks=[*self.callbacks, *([] if is_last else [self.strategy])]
-            )
+            trainer = self._new_trainer([*self.callbacks, *([] if is_last else [self.strategy])])
             device = trainer.strategy.root_device
             if device.type == "cuda":
                 torch.cuda.reset_peak_memory_stats(device)
-            started = time.perf_counter()
-            trainer.fit(head, datamodule=self.datamodule)
-            fit_seconds = time.perf_counter() - started
-            metrics = self._evaluate(trainer, head)
+            interrupt_handler = signal.getsignal(signal.SIGINT)
+            try:
+                started = time.perf_counter()
+                trainer.fit(head, datamodule=self.datamodule)
+                fit_seconds = time.perf_counter() - started
+                metrics = self._evaluate(trainer, head)
+            except SystemExit as error:
+                # Lightning turns Ctrl-C into an exit and ignores the next; a caller should see
+                # what it was, and be able to stop.
+                if isinstance(error.__context__, KeyboardInterrupt):
+                    signal.signal(signal.SIGINT, interrupt_handler)
+                    raise KeyboardInterrupt from error
+                raise
 
         query_seconds = None
         selection = self.strategy.selection
@@ -245,6 +256,12 @@ class ALLoop:
         if not is_last:
             self.datamodule.label(self._acquired[-1])
         return result
+
+    def _new_trainer(self, callbacks: list[L.Callback]) -> L.Trainer:
+        try:
+            return self.trainer(callbacks=callbacks)
+        except (MisconfigurationException, TypeError, ValueError) as error:
+            raise ConfigError(f"The trainer cannot be made: {error}") from error
 
     def _evaluate(self, trainer: L.Trainer, head: L.LightningModule) -> dict[str, float]:
         dataloader = self.datamodule.eval_dataloader(self.eval_split)
@@ -289,8 +306,8 @@ class ALLoop:
     def _origin(self) -> dict[str, Any]:
         """What the run is made from and with, in plain values."""
         data = self.datamodule
-        with _quiet_lightning():
-            device = self.trainer(callbacks=[]).strategy.root_device
+        with quiet_lightning():
+            device = self._new_trainer([]).strategy.root_device
         return {
             "data": {
                 "pool": data.num_unlabeled,
@@ -312,7 +329,7 @@ class ALLoop:
 
 
 @contextmanager
-def _quiet_lightning() -> Iterator[None]:
+def quiet_lightning() -> Iterator[None]:
     """Keeps every trainer from announcing the same devices, tips and epochs again."""
     log = logging.getLogger("lightning.pytorch")
     level = log.level

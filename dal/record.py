@@ -122,10 +122,10 @@ class RunDirectory:
         """
         results = self._read_curve()
         acquired = self._read_acquisitions()
-        if results and not len(results) <= len(acquired) <= len(results) + 2:
+        if not len(results) <= len(acquired) <= len(results) + 2:
             raise RecordError(
-                f"{self.path / CURVE} ends with cycle {len(results) - 1}, but {ACQUISITIONS} with "
-                f"cycle {len(acquired) - 1}: one of them has been cut short. {self._repair()}"
+                f"{self.path / CURVE} holds {len(results)} cycles, but {ACQUISITIONS} labels for "
+                f"{len(acquired)}: one of them has been cut short. {self._repair()}"
             )
         num_labeled = 0
         for result, indices in zip(results, acquired, strict=False):
@@ -207,7 +207,7 @@ class RunDirectory:
         if not isinstance(stored, dict) or not stored:
             raise RecordError(f"{file} holds no configuration. {self._repair()}")
         differences = _differences(
-            {key: value for key, value in stored.items() if key not in self.free_keys},
+            {str(key): value for key, value in stored.items() if key not in self.free_keys},
             {key: value for key, value in self.config.items() if key not in self.free_keys},
         )
         if differences:
@@ -275,9 +275,7 @@ class RunDirectory:
             if cycle == len(by_cycle):
                 by_cycle.append([])
             if cycle != len(by_cycle) - 1 or order != len(by_cycle[cycle]):
-                raise RecordError(
-                    f"{file}, line {number + 2}, is out of order. {self._repair()}"
-                )
+                raise RecordError(f"{file}, line {number + 2}, is out of order. {self._repair()}")
             by_cycle[cycle].append(index)
         return [torch.tensor(indices) for indices in by_cycle]
 

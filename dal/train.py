@@ -98,7 +98,7 @@ def main() -> None:
                 raise
         if message is not None:
             failed.append((title, message))
-            errors.print(f"[bold red]Error[/] in {title}:", message, markup=True, soft_wrap=True)
+            errors.print(f"[bold red]Error[/] in {title}:", message, soft_wrap=True)
 
     command = hydra.main(
         version_base="1.3", config_path=str(configuration.folder()), config_name="config"
@@ -112,12 +112,12 @@ def main() -> None:
         message = configuration.explained(error, overrides)
         if message is None:
             raise
-        errors.print("[bold red]Error:[/]", message)
+        errors.print("[bold red]Error:[/]", message, soft_wrap=True)
         sys.exit(1)
     if finished:
-        from dal.console import curves_table
+        from dal.console import summary
 
-        console.print(curves_table(finished))
+        console.print(summary(finished), soft_wrap=True)
     if failed:
         sys.exit(1)
 

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from dal import threads
+
 
 class EpochBatches:
     """One item an epoch: all its batches, every one of them full.
@@ -49,7 +51,9 @@ class EpochBatches:
         ]
         rows = torch.cat(permutations)[:num_drawn].view(num_batches, self.batch_size)
         rows = rows.to(self.labels.device)
-        yield self.features[rows], self.labels[rows]
+        with threads.for_work(rows.numel() * self.features.shape[1], rows.device):
+            epoch = self.features[rows], self.labels[rows]
+        yield epoch
 
 
 class Chunks:

@@ -23,7 +23,7 @@ class Examples(NamedTuple):
     labels: Tensor
 
     def __len__(self) -> int:
-        """Number of rows. (A tuple's own length would be 2.)"""
+        """Number of rows, where a tuple's own length would be 2."""
         return len(self.labels)
 
     def fingerprint(self) -> str:

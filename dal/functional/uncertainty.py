@@ -44,7 +44,8 @@ def entropy(probs: Tensor) -> Tensor:
         >>> entropy(torch.tensor([[0.25, 0.25, 0.25, 0.25], [1.0, 0.0, 0.0, 0.0]]))
         tensor([1.3863, 0.0000])
     """
-    return torch.special.entr(probs).sum(-1)
+    contributions: Tensor = torch.special.entr(probs)
+    return contributions.sum(-1)
 
 
 def least_confidence(probs: Tensor) -> Tensor:

@@ -1,0 +1,67 @@
+"""What every test stands on: no network, quiet threads, drawn data."""
+
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("WANDB_MODE", "offline")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from collections.abc import Callable
+from functools import partial
+
+import lightning as L
+import pytest
+import torch
+from hypothesis import settings
+from torch.optim.lr_scheduler import CosineAnnealingLR
+
+from dal.data import Tensors
+from dal.head import LinearHead
+from dal.loop import DEFAULT_TRAINER, ALLoop
+
+settings.register_profile("dal", deadline=None, derandomize=True)
+settings.load_profile("dal")
+
+NUM_EPOCHS = 3
+
+
+@pytest.fixture
+def blobs() -> Callable[..., Tensors]:
+    """Makes a datamodule of Gaussian blobs, one a class."""
+
+    def make(num_train: int = 120, num_classes: int = 3, **kwargs: float) -> Tensors:
+        generator = torch.Generator().manual_seed(7)
+        centres = torch.randn(num_classes, 6, generator=generator)
+
+        def split(num: int) -> tuple[torch.Tensor, torch.Tensor]:
+            labels = torch.arange(num) % num_classes
+            return centres[labels] + torch.randn(num, 6, generator=generator), labels
+
+        return Tensors(*split(num_train), *split(60), **kwargs)  # type: ignore[arg-type]
+
+    return make
+
+
+@pytest.fixture
+def short_loop(blobs: Callable[..., Tensors]) -> Callable[..., ALLoop]:
+    """Makes a loop of 4 cycles that takes a moment: 4 + 3 × 5 labels."""
+    from dal.strategies import Margin
+
+    def make(**kwargs: object) -> ALLoop:
+        arguments: dict[str, object] = {
+            "datamodule": blobs(),
+            "head": partial(LinearHead, scheduler=partial(CosineAnnealingLR, T_max=NUM_EPOCHS)),
+            "strategy": Margin(),
+            "num_init": 4,
+            "acq_size": 5,
+            "num_acq": 3,
+            "trainer": partial(DEFAULT_TRAINER, max_epochs=NUM_EPOCHS, accelerator="cpu"),
+        }
+        return ALLoop(**(arguments | kwargs))  # type: ignore[arg-type]
+
+    return make
+
+
+@pytest.fixture
+def cpu_trainer() -> Callable[..., L.Trainer]:
+    return partial(DEFAULT_TRAINER, max_epochs=NUM_EPOCHS, accelerator="cpu")

@@ -1,0 +1,179 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dal import randomness
+from dal.data import Digits, Features, Tensors
+from dal.errors import ConfigError, DataError
+
+Blobs = Callable[..., Tensors]
+
+
+def test_the_dev_part_is_fixed_and_never_in_the_pool(blobs: Blobs) -> None:
+    first, second = blobs(dev_fraction=0.25), blobs(dev_fraction=0.25)
+    first.setup()
+    second.setup()
+    assert len(first.dev_indices) == 30
+    assert torch.equal(first.dev_indices, second.dev_indices)
+    assert first.num_unlabeled == 90
+    together = torch.cat([first.dev_indices, first.unlabeled_indices]).sort().values
+    assert torch.equal(together, torch.arange(120))
+    other = blobs(dev_fraction=0.25, split_seed=1)
+    other.setup()
+    assert not torch.equal(first.dev_indices, other.dev_indices)
+
+
+def test_labeling_moves_positions_and_keeps_the_order(blobs: Blobs) -> None:
+    data = blobs(dev_fraction=0)
+    data.setup()
+    data.label(torch.tensor([5, 2]))
+    data.label(torch.tensor([0]))
+    assert data.labeled_indices.tolist() == [5, 2, 0]
+    assert data.labels.tolist() == [5 % 3, 2 % 3, 0]
+    assert data.unlabeled_indices[:4].tolist() == [1, 3, 4, 6]
+    cpu = torch.device("cpu")
+    assert torch.equal(data.labeled_rows(cpu).load(), data.train.features[[5, 2, 0]])
+    assert torch.equal(data.unlabeled_rows(cpu).load()[:2], data.train.features[[1, 3]])
+    data.forget_labels()
+    assert data.num_unlabeled == 120
+
+
+def test_labeling_refuses_what_is_not_unlabeled(blobs: Blobs) -> None:
+    data = blobs()
+    data.setup()
+    index = data.unlabeled_indices[:1]
+    data.label(index)
+    for bad in (index, torch.tensor([-1]), torch.tensor([120]), data.dev_indices[:1]):
+        with pytest.raises(DataError, match="unlabeled examples"):
+            data.label(bad)
+    with pytest.raises(DataError, match="distinct"):
+        data.label(data.unlabeled_indices[[0, 0]])
+    assert torch.equal(data.labeled_indices, index)
+
+
+@given(st.integers(1, 59), st.integers(0, 100))
+def test_a_random_draw_is_distinct_and_repeatable(num: int, seed: int) -> None:
+    data = Tensors(torch.zeros(66, 1), torch.arange(66) % 3, torch.zeros(3, 1), torch.arange(3))
+    data.setup()
+    draw = data.initial_draw(num, "random", randomness.stream(seed, 0, "x"))
+    again = data.initial_draw(num, "random", randomness.stream(seed, 0, "x"))
+    assert torch.equal(draw, again)
+    assert len(draw.unique()) == num
+    assert torch.isin(draw, data.unlabeled_indices).all()
+
+
+@given(st.integers(4, 40), st.integers(0, 100))
+def test_a_balanced_draw_takes_classes_in_turns(num: int, seed: int) -> None:
+    labels = torch.tensor([0] * 30 + [1] * 20 + [2] * 3 + [3] * 7)
+    data = Tensors(torch.zeros(60, 1), labels, torch.zeros(4, 1), torch.arange(4), dev_fraction=0)
+    data.setup()
+    draw = data.initial_draw(num, "class_balanced", randomness.stream(seed, 0, "x"))
+    assert len(draw.unique()) == num
+    counts, sizes = labels[draw].bincount(minlength=4), labels.bincount()
+    for label in range(4):  # only a class that has run out may lag behind by more than one
+        assert counts[label] >= counts.max() - 1 or counts[label] == sizes[label]
+
+
+def test_the_remainder_of_a_balanced_draw_favours_no_class() -> None:
+    labels = torch.tensor([0] * 900 + [1] * 100)
+    data = Tensors(torch.zeros(1000, 1), labels, torch.zeros(2, 1), torch.arange(2), dev_fraction=0)
+    data.setup()
+    majority = [
+        int((labels[data.initial_draw(3, "class_balanced", randomness.stream(s, 0, "x"))] == 0).sum())
+        for s in range(200)
+    ]
+    assert 70 <= sum(count == 2 for count in majority) <= 130  # 100 ± 4 standard deviations
+
+
+def test_draws_refuse_what_cannot_be_drawn(blobs: Blobs) -> None:
+    data = blobs(dev_fraction=0)
+    data.setup()
+    generator = torch.Generator()
+    with pytest.raises(DataError, match=r"`num_init` in \[1, 120\].*got 121"):
+        data.initial_draw(121, "random", generator)
+    with pytest.raises(DataError, match="at least 3, one a class.*got 2"):
+        data.initial_draw(2, "class_balanced", generator)
+    with pytest.raises(ConfigError, match="Did you mean 'class_balanced'"):
+        data.initial_draw(3, "class_balance", generator)
+
+
+def test_evaluation_splits(blobs: Blobs) -> None:
+    data = blobs()
+    data.setup()
+    assert sum(len(y) for _, y in data.eval_dataloader("test")) == 60
+    dev = torch.cat([y for _, y in data.eval_dataloader("dev")])
+    assert torch.equal(dev, data.train.labels[data.dev_indices])
+    with pytest.raises(ConfigError, match="Unknown `eval_split` 'val'"):
+        data.eval_dataloader("val")
+    no_dev = blobs(dev_fraction=0)
+    no_dev.setup()
+    with pytest.raises(ConfigError, match="`dev_fraction` above 0"):
+        no_dev.eval_dataloader("dev")
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [({"batch_size": 0}, "batch_size"), ({"dev_fraction": 1.0}, r"dev_fraction` in \[0, 1\)")],
+)
+def test_arguments_are_checked(blobs: Blobs, kwargs: dict[str, float], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        blobs(**kwargs)
+
+
+def test_digits_are_standardised_on_train_and_stratified() -> None:
+    data = Digits()
+    data.setup()
+    assert len(data.train) == 1257
+    assert len(data.test) == 540
+    assert (data.num_features, data.num_classes) == (64, 10)
+    variance, mean = torch.var_mean(data.train.features, dim=0, correction=0)
+    torch.testing.assert_close(mean, torch.zeros(64), atol=1e-5, rtol=0)
+    assert ((variance - 1).abs() < 1e-4).logical_or(variance == 0).all()
+    share = data.test.labels.bincount() / 540
+    torch.testing.assert_close(share, data.train.labels.bincount() / 1257, atol=2e-3, rtol=0)
+
+
+def write_features(folder: Path, dtype: str = "float32") -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    arrays = {
+        "train_features": rng.normal(size=(50, 4)).astype(dtype),
+        "train_labels": np.arange(50) % 2,
+        "test_features": rng.normal(size=(20, 4)).astype(dtype),
+        "test_labels": np.arange(20) % 2,
+    }
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array)
+    return arrays
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_features_are_mapped_and_not_written_to(tmp_path: Path, dtype: str) -> None:
+    arrays = write_features(tmp_path, dtype)
+    before = (tmp_path / "train_features.npy").read_bytes()
+    data = Features(tmp_path)
+    data.setup()
+    np.testing.assert_array_equal(data.train.features.numpy(), arrays["train_features"])
+    data.train.features[0] = 9  # private to this process
+    assert (tmp_path / "train_features.npy").read_bytes() == before
+
+
+def test_features_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="file train_features.npy in data.path"):
+        Features(tmp_path / "nowhere").setup()
+    write_features(tmp_path)
+    whole = (tmp_path / "test_features.npy").read_bytes()
+    for length in (0, 5, 100, len(whole) - 1):
+        (tmp_path / "test_features.npy").write_bytes(whole[:length])
+        with pytest.raises(DataError, match="whole NumPy array in .*test_features.npy"):
+            Features(tmp_path).setup()
+    np.save(tmp_path / "test_features.npy", np.array([["a"], ["b"]]))
+    with pytest.raises(DataError, match="Expected numbers"):
+        Features(tmp_path).setup()
+    np.save(tmp_path / "test_features.npy", np.array([None, "b"]), allow_pickle=True)
+    with pytest.raises(DataError, match="whole NumPy array"):
+        Features(tmp_path).setup()
