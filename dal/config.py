@@ -3,7 +3,7 @@
 import inspect
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ class Root:
     """Every key of the configuration's root: without a schema a misspelt one goes unnoticed.
 
     The groups are open mappings, since their keys are the arguments of what they construct;
-    :func:`check_arguments` holds them to that.
+    :func:`check_keys` holds them to that.
     """
 
     name: str = MISSING
@@ -66,11 +66,29 @@ def register() -> None:
     ConfigStore.instance().store(name="schema", node=Root)
 
 
+def check_keys(config: Mapping[str, Any]) -> None:
+    """Checks every key that Hydra lets pass: those added with ``+``, and those in open groups.
+
+    Args:
+        config: A whole configuration, resolved, as plain mappings.
+
+    Raises:
+        ConfigError: If a key is not in the schema, a ``_target_`` cannot be imported, or a key
+            beside one is no argument of it.
+    """
+    known = {key.name for key in fields(Root)}
+    known |= {f"al.{key.name}" for key in fields(ActiveLearning)}
+    for key in [*config, *(f"al.{key}" for key in config["al"])]:
+        if key not in known:
+            raise ConfigError(f"Unknown key '{key}'. {did_you_mean(key, known)}")
+    check_arguments(config)
+
+
 def check_arguments(config: Mapping[str, Any], prefix: str = "") -> None:
     """Checks that every key beside a ``_target_`` is an argument of that target.
 
     Args:
-        config: A resolved configuration, as plain mappings.
+        config: A part of a configuration, resolved, as plain mappings.
         prefix: The dotted key of ``config`` itself, with a dot at its end.
 
     Raises:

@@ -260,7 +260,7 @@ class ALLoop:
     def _new_trainer(self, callbacks: list[L.Callback]) -> L.Trainer:
         try:
             return self.trainer(callbacks=callbacks)
-        except (MisconfigurationException, TypeError, ValueError) as error:
+        except (ImportError, MisconfigurationException, TypeError, ValueError) as error:
             raise ConfigError(f"The trainer cannot be made: {error}") from error
 
     def _evaluate(self, trainer: L.Trainer, head: L.LightningModule) -> dict[str, float]:

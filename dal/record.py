@@ -210,7 +210,10 @@ class RunDirectory:
             {str(key): value for key, value in stored.items() if key not in self.free_keys},
             {key: value for key, value in self.config.items() if key not in self.free_keys},
         )
-        if differences:
+        if differences and not any((self.path / name).exists() for name in (CURVE, ACQUISITIONS)):
+            # It failed before it began, for example over its data: nothing is lost.
+            self._write(CONFIG, OmegaConf.to_yaml(OmegaConf.create(dict(self.config))))
+        elif differences:
             shown = "\n".join(f"  {line}" for line in differences[:MAX_DIFFERENCES])
             more = len(differences) - MAX_DIFFERENCES
             raise RecordError(

@@ -35,7 +35,7 @@ def train(cfg: DictConfig, console: Console) -> "LearningCurve":
     resolved: dict[str, Any] = OmegaConf.to_container(  # type: ignore[assignment]
         cfg, resolve=True, throw_on_missing=True
     )
-    configuration.check_arguments(resolved)
+    configuration.check_keys(resolved)
     parts = {
         key: instantiate(cfg[key], _convert_="all")
         for key in ("data", "head", "strategy", "trainer", "logger")

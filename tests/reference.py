@@ -28,7 +28,7 @@ def lowest(scores: Tensor, num: int) -> list[int]:
 
 
 def mean_height(heights: Tensor) -> float:
-    return sum(heights.tolist()) / len(heights)
+    return math.fsum(heights.tolist()) / len(heights)
 
 
 def trapezoid(num_labeled: Tensor, heights: Tensor) -> float:
@@ -38,7 +38,7 @@ def trapezoid(num_labeled: Tensor, heights: Tensor) -> float:
     for left in range(len(heights) - 1):
         width = (num_labeled[left + 1] - num_labeled[left]).item()
         area += width * (heights[left] + heights[left + 1]).item() / 2
-    return area / (num_labeled[-1] - num_labeled[0]).item()
+    return area / float(num_labeled[-1] - num_labeled[0])
 
 
 def brier(probs: Tensor, labels: Tensor) -> list[float]:

@@ -201,7 +201,7 @@ def test_another_version_is_mentioned(short_loop: Loop, tmp_path: Path) -> None:
         ({"num_init": 94}, DataError, r"94 \+ 5 × 3 = 109 examples, got 108"),
         ({"num_init": 2, "init": "class_balanced"}, DataError, "at least 3, one a class"),
         ({"trainer": partial(L.Trainer, devices=0)}, ConfigError, "trainer cannot be made"),
-        ({"trainer": partial(L.Trainer, max_epoch=1)}, ConfigError, "trainer cannot be made"),
+        ({"trainer": partial(DEFAULT_TRAINER, max_epoch=1)}, ConfigError, "trainer cannot be made"),
     ],
 )
 def test_bad_arguments(
@@ -230,7 +230,7 @@ def test_a_diverged_head_is_named(short_loop: Loop) -> None:
 
 def test_a_head_without_accuracy_is_named(short_loop: Loop) -> None:
     class Mute(LinearHead):
-        def test_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
+        def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:  # noqa: ARG002
             self.log("loss", batch[0].mean())
 
     with pytest.raises(ConfigError, match=r"log `accuracy` in its test step, got \['loss'\]"):
@@ -241,8 +241,8 @@ def test_heads_may_use_the_global_generator(short_loop: Loop, tmp_path: Path) ->
     class Dropout(LinearHead):
         def __init__(self, **kwargs: Any) -> None:
             super().__init__(**kwargs)
-            self.linear = nn.Sequential(nn.Dropout(0.5), self.linear)
-            self.linear.out_features = 3
+            self.dropout = nn.Dropout(0.5)
+            self.linear.register_forward_pre_hook(lambda _, args: self.dropout(args[0]))
 
     whole = short_loop(head=Dropout).run()
     record = RunDirectory(tmp_path, CONFIGURATION)
@@ -270,7 +270,7 @@ def test_lightning_is_quiet(short_loop: Loop, caplog: pytest.LogCaptureFixture) 
 
 def test_ctrl_c_is_an_interrupt(short_loop: Loop) -> None:
     class Interrupted(Strategy):
-        def select(self, query: Query) -> Tensor:
+        def select(self, query: Query) -> Tensor:  # noqa: ARG002
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -1,5 +1,6 @@
 """What every strategy must do, whatever it selects by."""
 
+import re
 from functools import cache
 from pathlib import Path
 
@@ -63,8 +64,8 @@ def drawn_pool(num_rows: int, seed: int, num_features: int = 4) -> Tensor:
 
 def test_a_name_leads_from_the_yaml_to_the_class() -> None:
     for name in NAMES:
-        snake = "".join(f"_{c.lower()}" if c.isupper() else c for c in type(strategy(name)).__name__)
-        assert snake.lstrip("_") == name
+        camel = type(strategy(name)).__name__
+        assert re.sub("(?<=.)([A-Z])", r"_\1", camel).lower() == name
 
 
 @each_strategy

@@ -1,0 +1,312 @@
+"""The command as a user runs it."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+
+from dal import train
+
+Command = Callable[..., tuple[int, str, str]]
+MEASURED = {"fit_seconds", "query_seconds", "peak_memory_mib"}
+SHORT = ["trainer.max_epochs=2", "al.num_acq=2"]
+
+
+@pytest.fixture
+def command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Command:
+    """Runs `python -m dal.train` in this process and a folder of its own."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+        monkeypatch.setattr(sys, "argv", ["dal.train", *arguments])
+        status = 0
+        try:
+            train.main()
+        except SystemExit as end:
+            status = end.code if isinstance(end.code, int) else 1
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return run
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def stable_curve(run_dir: Path) -> list[dict[str, str]]:
+    return [
+        {key: value for key, value in row.items() if key not in MEASURED}
+        for row in rows(run_dir / "curve.csv")
+    ]
+
+
+def test_a_run_from_nothing_to_a_curve(command: Command, tmp_path: Path) -> None:
+    status, out, err = command(*SHORT)
+    assert (status, err) == (0, "")
+    run_dir = tmp_path / "outputs" / "digits" / "margin" / "seed_0"
+    assert "cycle 3/3: 30 labels" in out
+    assert "outputs/digits/margin/seed_0" in out
+    curve = rows(run_dir / "curve.csv")
+    assert list(curve[0]) == [
+        *("cycle", "num_labeled", "accuracy", "nll", "brier", "ece"),
+        *("fit_seconds", "query_seconds", "peak_memory_mib"),
+    ]
+    assert [row["num_labeled"] for row in curve] == ["10", "20", "30"]
+    assert [row["query_seconds"] == "" for row in curve] == [False, False, True]
+    acquisitions = rows(run_dir / "acquisitions.csv")
+    assert [row["cycle"] for row in acquisitions] == ["0"] * 10 + ["1"] * 10 + ["2"] * 10
+    assert len({row["index"] for row in acquisitions}) == 30
+    assert (run_dir / "curve.png").read_bytes().startswith(b"\x89PNG")
+    summary = json.loads((run_dir / "summary.json").read_text())
+    mean = np.mean([float(row["accuracy"]) for row in curve])
+    assert summary["auc"] == pytest.approx(100 * mean, abs=1e-4)
+    assert f"{summary['auc']:.2f}" in out
+    assert summary["finished"] is True
+    written = OmegaConf.load(run_dir / "config.yaml")
+    assert written.al.num_acq == 2
+    assert written.head.scheduler.T_max == 2
+    assert not (tmp_path / "outputs" / "digits" / "margin" / ".hydra").exists()
+
+
+def test_the_same_command_again_shows_the_result(command: Command, tmp_path: Path) -> None:
+    assert command(*SHORT)[0] == 0
+    file = tmp_path / "outputs" / "digits" / "margin" / "seed_0" / "curve.csv"
+    before = file.stat().st_mtime_ns
+    status, out, _ = command(*SHORT)
+    assert status == 0
+    assert "complete already" in out
+    assert "AUC" in out
+    assert file.stat().st_mtime_ns == before
+    assert "cycle 1/3" in command(*SHORT, "overwrite=true")[1]
+    assert file.stat().st_mtime_ns > before
+
+
+def test_a_multirun_is_every_combination(command: Command, tmp_path: Path) -> None:
+    status, out, _ = command("-m", *SHORT, "strategy=random,margin", "seed=0,1")
+    assert status == 0
+    found = {str(path.parent) for path in tmp_path.glob("outputs/*/*/*/summary.json")}
+    assert len(found) == 4
+    for run in ("random seed 0", "random seed 1", "margin seed 0", "margin seed 1"):
+        assert f"digits {run}" in out
+
+
+def test_a_failing_job_leaves_the_others(command: Command, tmp_path: Path) -> None:
+    status, out, err = command("-m", *SHORT, "strategy=random", "al.num_init=9999,10")
+    assert status == 1
+    assert "got 1131" in err
+    assert "random seed 0" in err
+    assert "labels" in out
+    assert (tmp_path / "outputs" / "digits" / "random" / "seed_0" / "summary.json").exists()
+
+
+def test_a_folder_of_ones_own_configuration(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "mine" / "experiment").mkdir(parents=True)
+    (tmp_path / "mine" / "experiment" / "quick.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - override /strategy: entropy\n"
+        "name: quick\nal: {num_acq: 1}\ntrainer: {max_epochs: 1}\n"
+    )
+    status, _, err = command("--config-dir", "mine", "+experiment=quick")
+    assert (status, err) == (0, "")
+    assert (tmp_path / "outputs" / "quick" / "entropy" / "seed_0" / "curve.csv").exists()
+
+
+def test_help_teaches(command: Command) -> None:
+    status, out, _ = command("--help")
+    assert status == 0
+    for word in ("strategy: entropy, least_confidence, margin, random", "+experiment=", "-m "):
+        assert word in out
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['dal.train', '--help']\n"
+        "import dal.train\n"
+        "try: dal.train.main()\n"
+        "except SystemExit: pass\n"
+        "sys.exit(' '.join({'torch', 'lightning', 'matplotlib', 'sklearn'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == ""
+
+
+def write_features(folder: Path, **arrays: np.ndarray) -> None:
+    rng = np.random.default_rng(0)
+    folder.mkdir(exist_ok=True)
+    whole = {
+        "train_features": rng.normal(size=(80, 4)).astype("float16"),
+        "train_labels": np.arange(80) % 3,
+        "test_features": rng.normal(size=(20, 4)).astype("float16"),
+        "test_labels": np.arange(20) % 3,
+    }
+    for name, array in (whole | arrays).items():
+        np.save(folder / f"{name}.npy", array)
+
+
+def test_features_of_ones_own(command: Command, tmp_path: Path) -> None:
+    write_features(tmp_path / "mine")
+    arguments = ["data=features", "data.path=mine", "name=mycase", "strategy=entropy", "seed=3"]
+    status, _, err = command(*arguments, *SHORT, "al.init=class_balanced")
+    assert (status, err) == (0, "")
+    assert (tmp_path / "outputs" / "mycase" / "entropy" / "seed_3" / "curve.csv").exists()
+
+
+NAN = np.zeros((80, 4), "float32")
+NAN[[7, 9], 1] = np.nan
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"train_features": NAN}, "NaN or infinite values in 2 of 80 rows, the first at row 7"),
+        ({"train_labels": np.arange(79) % 3}, "80 rows of features and 79 labels"),
+        ({"train_labels": np.arange(80) % 3 - 1}, "train labels of at least 0"),
+        ({"train_labels": np.arange(80) / 2}, "integer train labels, got torch.float64"),
+        ({"train_labels": np.arange(80) % 2 * 2}, "the first one missing is 1"),
+        ({"train_labels": np.zeros(80, int)}, "at least 2 classes"),
+        ({"test_labels": np.arange(20) % 4}, "test labels in [0, 2], as in train, got 3 at row 3"),
+        ({"test_features": np.zeros((20, 5))}, "same dimension, got 4 and 5"),
+    ],
+)
+def test_bad_features_are_one_message(
+    command: Command, tmp_path: Path, arrays: dict[str, np.ndarray], message: str
+) -> None:
+    write_features(tmp_path / "mine", **arrays)
+    status, _, err = command("data=features", "data.path=mine", *SHORT)
+    assert status == 1
+    assert message in err
+    assert "Traceback" not in err
+    assert err.count("Error") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["al.num_init=1122"], "= 1142 examples, got 1131"),
+        (["al.acq_size=1000"], "= 2010 examples, got 1131"),
+        (["al.num_init=9", "al.init=class_balanced"], "at least 10, one a class"),
+        (["al.num_init=0"], "`num_init` of at least 1"),
+        (["strategy=marign"], "Unknown strategy 'marign'. Did you mean 'margin'? Known: entropy,"),
+        (["strategy=xyz"], "Unknown strategy 'xyz'. Known: entropy, least_confidence"),
+        (["+experiment=digit"], "Unknown experiment 'digit'. Did you mean 'digits'? Known: "),
+        (["al.num_int=3"], "Unknown key 'al.num_int'. Did you mean 'al.num_init'?"),
+        (["stratgy=random"], "Unknown key 'stratgy'. Did you mean 'strategy'?"),
+        (["sed=1"], "Unknown key 'sed'. Did you mean 'seed'?"),
+        (["+sed=1"], "Unknown key 'sed'. Did you mean 'seed'?"),
+        (["+al.nm_acq=1"], "Unknown key 'al.nm_acq'. Did you mean 'al.num_acq'?"),
+        (["head.optimizer.l=1"], "Unknown key 'head.optimizer.l'. Did you mean"),
+        (["+head.optimizer.weight_dekay=1"], "Did you mean 'weight_decay'?"),
+        (["+trainer.max_epoch=1"], "Did you mean 'max_epochs'?"),
+        (["head.optimizer.lr=-1"], "Invalid learning rate: -1"),
+        (["head.optimizer.lr=1e30"], "the head has diverged"),
+        (["seed=abc"], "could not be converted to Integer"),
+        (["seed=-1"], "`seed` of at least 0, got -1"),
+        (["eval_split=val"], "Unknown `eval_split` 'val'"),
+        (["data=features"], "Expected a value for 'data.path', got none"),
+        (["data=features", "data.path=nowhere"], "found no nowhere/train_features.npy"),
+        (["data.dev_fraction=2"], "`dev_fraction` in [0, 1), got 2"),
+        (["trainer.accelerator=tpu"], "The trainer cannot be made"),
+        (["output_root=/proc/none"], "output_root=DIR"),
+        (["a=[1"], "no viable alternative"),
+    ],
+)
+def test_bad_arguments_are_one_message(
+    command: Command, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    status, _, err = command(*SHORT, *arguments)
+    assert status == 1
+    assert message in err.replace("\n", " ")
+    assert "Traceback" not in err
+    assert not list(tmp_path.glob("outputs/*/*/*/curve.csv"))
+
+
+def test_misspelt_keys_in_an_experiment(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "mine" / "experiment").mkdir(parents=True)
+    file = tmp_path / "mine" / "experiment" / "x.yaml"
+    for text, hint in (
+        ("sed: 1", "Did you mean 'seed'?"),
+        ("al: {num_int: 1}", "Did you mean 'al.num_init'?"),
+        ("trainer: {max_epoch: 1}", "Did you mean 'max_epochs'?"),
+    ):
+        file.write_text(f"# @package _global_\n{text}\n")
+        status, _, err = command("--config-dir", "mine", "+experiment=x")
+        assert status == 1
+        assert hint in err.replace("\n", " ")
+
+
+def test_another_configuration_in_the_directory(command: Command) -> None:
+    assert command(*SHORT)[0] == 0
+    status, _, err = command(*SHORT, "head.optimizer.lr=0.01")
+    assert status == 1
+    assert "head.optimizer.lr: 0.2 → 0.01" in err
+    assert "overwrite=true" in err
+
+
+def test_a_truncated_curve(command: Command, tmp_path: Path) -> None:
+    assert command(*SHORT)[0] == 0
+    file = tmp_path / "outputs" / "digits" / "margin" / "seed_0" / "curve.csv"
+    file.write_bytes(file.read_bytes()[:-9])
+    before = file.read_bytes()
+    status, _, err = command(*SHORT)
+    assert status == 1
+    assert "curve.csv is cut short in line 4" in err.replace("\n", " ")
+    assert file.read_bytes() == before
+
+
+def test_a_second_process_in_the_directory(command: Command, tmp_path: Path) -> None:
+    from dal.record import RunDirectory
+
+    run_dir = tmp_path / "outputs" / "digits" / "margin" / "seed_0"
+    with RunDirectory(run_dir, {"seed": 0}):
+        status, _, err = command(*SHORT)
+    assert status == 1
+    assert "Another process is at work" in err
+
+
+def start(run_dir: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "dal.train", f"run_dir={run_dir}", "trainer.max_epochs=40"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(Path(train.__file__).parents[1])},
+    )
+
+
+def num_rows(run_dir: Path) -> int:
+    file = run_dir / "curve.csv"
+    return len(file.read_text().splitlines()) if file.exists() else 0
+
+
+def test_a_killed_run_resumes_to_the_same_bytes(tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    out, _ = start(whole).communicate()
+    assert "final accuracy" in out
+    rng = np.random.default_rng(0)
+    for after in (1, 7, 15):  # lines of the curve, the header included
+        process = start(killed)
+        while num_rows(killed) < after and process.poll() is None:
+            time.sleep(0.005)
+        time.sleep(rng.uniform(0, 0.08))  # a cycle takes about as long
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+        assert num_rows(killed) < 22
+    out, _ = start(killed).communicate()
+    assert "Resuming after" in out
+    assert stable_curve(killed) == stable_curve(whole)
+    assert (killed / "acquisitions.csv").read_bytes() == (whole / "acquisitions.csv").read_bytes()
+    assert num_rows(killed) == 22
