@@ -28,6 +28,10 @@ class StrategyError(DalError):
     """A strategy that did not return distinct positions of the pool it was shown."""
 
 
+class ResourceError(DalError):
+    """A computation that the machine has too little memory for."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A sentence that names the known name closest to ``name``, or else lists all of them.
 

@@ -67,3 +67,140 @@ def epoch_rows(num_rows: int, batch_size: int, generator: torch.Generator) -> li
     while len(rows) < num_batches * batch_size:
         rows += torch.randperm(num_rows, generator=generator).tolist()
     return [rows[b * batch_size : (b + 1) * batch_size] for b in range(num_batches)]
+
+
+def embedding(h: Tensor, factor: Tensor) -> Tensor:
+    """V = A ⊗ h, class first: ``(KD, r)``."""
+    return torch.kron(factor, h[:, None])
+
+
+def full_factor(p: Tensor) -> Tensor:
+    classes = range(len(p))
+    return torch.stack([p[y].sqrt() * (torch.eye(len(p)).to(p)[y] - p) for y in classes], dim=1)
+
+
+def top_factor(p: Tensor, num_top: int) -> Tensor:
+    top = p.argsort(descending=True)[:num_top].tolist()
+    mass = sum(p[y] for y in top)
+    one_hot = torch.eye(len(p)).to(p)
+    return torch.stack([(p[y] / mass).sqrt() * (one_hot[y] - p) for y in top], dim=1)
+
+
+def binary_factor(p: Tensor) -> Tensor:
+    highest = p.max()
+    return (highest * (1 - highest)).sqrt().reshape(1, 1)
+
+
+def fisher(p: Tensor, h: Tensor) -> Tensor:
+    """Equation 2: the expected outer product of the gradient, ``(KD, KD)``."""
+    total = torch.zeros(len(p) * len(h), len(p) * len(h)).to(p)
+    for y in range(len(p)):
+        gradient = torch.kron(torch.eye(len(p)).to(p)[y] - p, h)
+        total = total + p[y] * torch.outer(gradient, gradient)
+    return total
+
+
+class Bait:
+    """BAIT with explicit matrices: information of every example, inverses, traces."""
+
+    def __init__(
+        self,
+        informations: list[Tensor],
+        labeled: list[Tensor],
+        num: int,
+        lmbda: float = 1.0,
+        reduction: str = "mean",
+        size: int | None = None,
+    ) -> None:
+        everything = informations + labeled
+        size = len(everything[0])
+        self.mean = sum(everything) / len(everything)
+        share = len(labeled) / (len(labeled) + num)
+        self.m = lmbda * torch.eye(size).to(everything[0])
+        if labeled:
+            scale = 1 if reduction == "sum" else 1 / len(labeled)
+            self.m = self.m + share * scale * sum(labeled)
+        self.added = [num / (len(labeled) + num) * information for information in informations]
+        self.num = num
+
+    def objective(self, m: Tensor) -> float:
+        return torch.trace(torch.linalg.inv(m) @ self.mean).item()
+
+    def select(self, oversample: int = 2) -> list[int]:
+        m, chosen = self.m.clone(), []
+        for _ in range(min(oversample * self.num, len(self.added))):
+            rest = [i for i in range(len(self.added)) if i not in chosen]
+            best = min(rest, key=lambda i: self.objective(m + self.added[i]))
+            m = m + self.added[best]
+            chosen.append(best)
+        while len(chosen) > self.num:
+            least = min(chosen, key=lambda i: self.objective(m - self.added[i]))
+            m = m - self.added[least]
+            chosen.remove(least)
+        return chosen
+
+
+class DiagonalBait(Bait):
+    """The same with the diagonal of every information alone."""
+
+    def __init__(self, informations: list[Tensor], labeled: list[Tensor], num: int) -> None:
+        def diagonal(matrices: list[Tensor]) -> list[Tensor]:
+            return [torch.diag(torch.diag(matrix)) for matrix in matrices]
+
+        super().__init__(diagonal(informations), diagonal(labeled), num)
+
+
+def badge(probs: Tensor, features: Tensor, num: int, generator: torch.Generator) -> list[int]:
+    """k-means++ on explicit gradient embeddings, all distances anew for every draw."""
+    rows = []
+    for p, h in zip(probs, features, strict=True):
+        one_hot = torch.eye(len(p)).to(p)[p.argmax()]
+        rows.append(torch.kron(one_hot - p, h))
+    g = torch.stack(rows)
+    chosen = [int(g.norm(dim=1).argmax())]
+    while len(chosen) < num:
+        squares = torch.stack([(g - g[c]).square().sum(1) for c in chosen]).amin(0)
+        squares[squares < 1e-12] = 0
+        squares[chosen] = 0
+        if squares.sum() == 0:
+            rest = [i for i in range(len(g)) if i not in chosen]
+            order = torch.randperm(len(rest), generator=generator).tolist()
+            return chosen + [rest[i] for i in order[: num - len(chosen)]]
+        target = torch.rand((), generator=generator, dtype=torch.float64) * squares.double().sum()
+        total = 0.0
+        for i, square in enumerate(squares.tolist()):
+            total += square
+            if total > target:
+                chosen.append(i)
+                break
+    return chosen
+
+
+def typicality(points: Tensor) -> list[float]:
+    k = min(20, len(points) // 2)
+    out = []
+    for i in range(len(points)):
+        others = [(points[i] - points[j]).norm().item() for j in range(len(points)) if j != i]
+        out.append(1 / (sum(sorted(others)[:k]) / k + 1e-5) if k else 1.0)
+    return out
+
+
+def typiclust(features: Tensor, num_labeled: int, num: int, assignment: list[int]) -> list[int]:
+    """Positions, given the clusters; fewer than ``num`` if these run out of points."""
+    members: dict[int, list[int]] = {}
+    for point, cluster in enumerate(assignment):
+        members.setdefault(cluster, []).append(point)
+    order = [c for c in sorted(members) if len(members[c]) > 5]
+    order.sort(key=lambda c: (sum(p < num_labeled for p in members[c]), -len(members[c])))
+    taken: list[int] = []
+    visit = 0
+    while len(taken) < num and any(
+        p >= num_labeled and p not in taken for c in order for p in members[c]
+    ):
+        cluster = order[visit % len(order)]
+        visit += 1
+        points = [p for p in members[cluster] if p >= num_labeled and p not in taken]
+        if points:
+            scores = typicality(features[points])
+            taken.append(points[scores.index(max(scores))])
+    return [point - num_labeled for point in taken]

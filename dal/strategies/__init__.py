@@ -1,11 +1,19 @@
 """Selection strategies: which unlabeled examples to label next."""
 
+from dal.strategies.badge import Badge
+from dal.strategies.bait import Bait, BaitBinary, BaitDiagonal, BaitExp
 from dal.strategies.query import Query
 from dal.strategies.random import Random
 from dal.strategies.strategy import Selection, Strategy
+from dal.strategies.typiclust import TypiClust
 from dal.strategies.uncertainty import Entropy, LeastConfidence, Margin
 
 __all__ = [
+    "Badge",
+    "Bait",
+    "BaitBinary",
+    "BaitDiagonal",
+    "BaitExp",
     "Entropy",
     "LeastConfidence",
     "Margin",
@@ -13,4 +21,5 @@ __all__ = [
     "Random",
     "Selection",
     "Strategy",
+    "TypiClust",
 ]

@@ -1,7 +1,7 @@
 """What a strategy is shown."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -39,6 +39,11 @@ class Query:
     def device(self) -> torch.device:
         """Where features and logits are, and where a strategy should compute."""
         return self.pool.device
+
+    @cached_property
+    def num_classes(self) -> int:
+        """K, the number of logits."""
+        return next(self._logits(FeatureRows(self.pool.features[:0]))).shape[-1]
 
     @cached_property
     def pool_features(self) -> Tensor:
@@ -80,7 +85,24 @@ class Query:
             ``(U, ...)``. The probabilities are not kept: a million rows of a thousand classes
             would take 4 GB.
         """
-        return torch.cat([score(logits.softmax(-1)) for logits in self._logits(self.pool)])
+        scores, start = None, 0
+        for logits in self._logits(self.pool):
+            part = score(logits.softmax(-1))
+            if scores is None:  # not gathered and joined: that would take the memory twice
+                scores = part.new_empty(len(self.pool), *part.shape[1:])
+            scores[start : start + len(part)] = part
+            start += len(part)
+        assert scores is not None
+        return scores
+
+    def restricted_to(self, positions: Tensor) -> "Query":
+        """The same question for a part of the pool.
+
+        Args:
+            positions: Of that part, ``(M,)``, int64, on the CPU.
+        """
+        pool = FeatureRows(self.pool.features, self.pool.indices[positions], self.device)
+        return replace(self, pool=pool)
 
     def _logits(self, rows: FeatureRows) -> Iterator[Tensor]:
         if len(rows) == 0:

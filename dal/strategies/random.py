@@ -8,7 +8,7 @@ from dal.strategies.strategy import Strategy
 
 
 class Random(Strategy):
-    """Uniform without replacement. Reads no features."""
+    """Uniform without replacement. Reads no features; takes the arguments of :class:`Strategy`."""
 
     def select(self, query: Query) -> Tensor:
         """The head of a permutation of the pool."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dal.data import ALDataModule
-from dal.errors import StrategyError
+from dal.errors import ConfigError, StrategyError, did_you_mean
 from dal.strategies.query import Query
 
 
@@ -31,13 +31,23 @@ class Strategy(L.Callback, ABC):
     A subclass writes :meth:`select`. It keeps nothing from one cycle to the next, or a resumed run
     would differ from an uninterrupted one.
 
+    Args:
+        subset_size: Candidates from which to select, drawn anew in each cycle; the whole pool if
+            None or not smaller. The published experiments of Huseljic et al. (2024) drew some.
+
     As a callback it acts in ``on_train_end``, where the fitted head is still on the trainer's
     device; one hook later Lightning has moved it to the CPU.
     """
 
+    subset_size: int | None = None
     selection: Selection | None = None
     _num: int
     _generator: torch.Generator
+
+    def __init__(self, subset_size: int | None = None) -> None:
+        if subset_size is not None and subset_size < 1:
+            raise ConfigError(f"Expected `subset_size` of at least 1, got {subset_size}.")
+        self.subset_size = subset_size
 
     @abstractmethod
     def select(self, query: Query) -> Tensor:
@@ -84,11 +94,24 @@ class Strategy(L.Callback, ABC):
         self.selection = Selection(positions.cpu(), _synchronized_time(device) - started)
 
     def answer(self, query: Query) -> Tensor:
-        """What :meth:`select` returns, once it is known to be an answer.
+        """What :meth:`select` returns for the pool, or for a subset of it.
 
         Raises:
+            ConfigError: If the subset is smaller than ``num``.
             StrategyError: If it is not ``(num,)`` distinct int64 positions of the pool.
         """
+        if self.subset_size is None or self.subset_size >= len(query.pool):
+            return self._checked(query)
+        if self.subset_size < query.num:
+            raise ConfigError(
+                f"Expected `subset_size` of at least {query.num}, the acquisition size, got "
+                f"{self.subset_size}."
+            )
+        order = torch.randperm(len(query.pool), generator=query.generator)
+        subset = order[: self.subset_size].sort().values
+        return subset[self._checked(query.restricted_to(subset)).cpu()]
+
+    def _checked(self, query: Query) -> Tensor:
         positions = self.select(query)
         name, size = type(self).__name__, len(query.pool)
         if positions.shape != (query.num,) or positions.dtype != torch.int64:
@@ -106,6 +129,21 @@ class Strategy(L.Callback, ABC):
                 f"Expected {name}.select to return distinct positions, got {positions.tolist()}."
             )
         return positions
+
+
+def floating_type(name: str) -> torch.dtype:
+    """The type that a strategy computes in.
+
+    Args:
+        name: ``"float32"`` or ``"float64"``.
+
+    Raises:
+        ConfigError: If it is neither.
+    """
+    types = {"float32": torch.float32, "float64": torch.float64}
+    if name not in types:
+        raise ConfigError(f"Unknown `dtype` '{name}'. {did_you_mean(name, types)}")
+    return types[name]
 
 
 def _synchronized_time(device: torch.device) -> float:

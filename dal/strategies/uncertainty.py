@@ -13,6 +13,8 @@ from dal.strategies.strategy import Strategy
 class Margin(Strategy):
     """The smallest differences of the two highest probabilities.
 
+    Takes the arguments of :class:`Strategy`.
+
     References:
         Bahri et al. (2022), "Is margin all you need?", section 2.
     """
@@ -25,6 +27,8 @@ class Margin(Strategy):
 class Entropy(Strategy):
     """The highest entropies of the class distribution.
 
+    Takes the arguments of :class:`Strategy`.
+
     References:
         Settles (2009), "Active learning literature survey", section 3.1.
     """
@@ -36,6 +40,8 @@ class Entropy(Strategy):
 
 class LeastConfidence(Strategy):
     """The lowest maximal probabilities.
+
+    Takes the arguments of :class:`Strategy`.
 
     References:
         Settles (2009), "Active learning literature survey", section 3.1.

@@ -1,0 +1,187 @@
+"""BAIT and its approximations: the batch that says most about the last layer."""
+
+from torch import Tensor
+
+from dal import memory
+from dal.errors import ConfigError, ResourceError
+from dal.functional import bait, diagonal, fisher
+from dal.strategies.query import Query
+from dal.strategies.strategy import Strategy, floating_type
+
+REDUCTIONS = ("mean", "sum")
+
+
+class FisherStrategy(Strategy):
+    """What the forms of BAIT have in common: the objective's weights, and the greedy search.
+
+    Args:
+        subset_size: As in :class:`Strategy`. The mean information is of the subset then.
+        lmbda: λ > 0, the identity's weight in M. Ash et al. (2021) and Huseljic et al. (2024)
+            take 1.
+        oversample: Candidates added on the way for each one that stays; Ash et al. (2021) take 2.
+        fisher_reduction: How M takes the labeled examples' information: ``"mean"``, as the papers
+            have it, or ``"sum"``, as the published experiments ran.
+        dtype: ``"float32"``, or ``"float64"`` for checks.
+    """
+
+    def __init__(
+        self,
+        subset_size: int | None = None,
+        lmbda: float = 1.0,
+        oversample: int = 2,
+        fisher_reduction: str = "mean",
+        dtype: str = "float32",
+    ) -> None:
+        super().__init__(subset_size)
+        if lmbda <= 0:
+            raise ConfigError(f"Expected `lmbda` above 0, got {lmbda}.")
+        if oversample < 1:
+            raise ConfigError(f"Expected `oversample` of at least 1, got {oversample}.")
+        if fisher_reduction not in REDUCTIONS:
+            raise ConfigError(
+                f"Expected `fisher_reduction` of 'mean' or 'sum', got '{fisher_reduction}'."
+            )
+        self.lmbda = lmbda
+        self.oversample = oversample
+        self.fisher_reduction = fisher_reduction
+        self.dtype = floating_type(dtype)
+
+
+class Bait(FisherStrategy):
+    """BAIT, exact: no gradient embedding and no information matrix of an example is ever formed.
+
+    Takes the arguments of :class:`FisherStrategy`. Memory: see :func:`dal.functional.bait.
+    entries_needed`; what it comes to is checked before it is taken.
+
+    References:
+        Ash et al. (2021), "Gone Fishing: Neural Active Learning with Fisher Embeddings".
+    """
+
+    def factors(self, probs: Tensor) -> Tensor:
+        """A of every row, ``(N, K, r)``, from its class probabilities ``(N, K)``."""
+        return fisher.full_factors(probs)
+
+    def select(self, query: Query) -> Tensor:
+        """In the order in which they were added.
+
+        Raises:
+            ResourceError: If the device has too little memory.
+        """
+        labeled_factors = self.factors(query.labeled_probs.to(self.dtype))
+        self._check_memory(query, *labeled_factors.shape[1:])
+        return bait.select(
+            query.pool_features.to(self.dtype),
+            query.pool_scores(lambda probs: self.factors(probs.to(self.dtype))),
+            query.labeled_features.to(self.dtype),
+            labeled_factors,
+            query.num,
+            self.lmbda,
+            self.oversample,
+            self.fisher_reduction,
+        )
+
+    def _check_memory(self, query: Query, num_classes: int, rank: int) -> None:
+        fixed, per_row = bait.entries_needed(
+            query.pool.num_features,
+            num_classes,
+            rank,
+            len(query.labeled),
+            query.num,
+            self.oversample,
+        )
+        num_rows, entry = len(query.pool), self.dtype.itemsize
+        needed = entry * (fixed + per_row * num_rows)
+        available = memory.available_bytes(query.device)
+        if needed <= available:
+            return
+        fitting = (available // entry - fixed) // per_row
+        advice = "Choose strategy=bait_binary, whose memory does not grow with the classes"
+        if fitting >= query.num:
+            advice += f", or let it choose from a part: strategy.subset_size={fitting}"
+        raise ResourceError(
+            f"{type(self).__name__} needs {memory.shown(needed)} for {num_rows} × "
+            f"{query.pool.num_features} features and {query.num_classes} classes, and "
+            f"{query.device} has {memory.shown(available)}. {advice}."
+        )
+
+
+class BaitExp(Bait):
+    """BAIT (Exp): the expectation over the most probable classes only.
+
+    Takes the arguments of :class:`FisherStrategy`, and:
+
+    Args:
+        subset_size: As in :class:`FisherStrategy`.
+        lmbda: As in :class:`FisherStrategy`.
+        oversample: As in :class:`FisherStrategy`.
+        fisher_reduction: As in :class:`FisherStrategy`.
+        dtype: As in :class:`FisherStrategy`.
+        top_classes: Their number c; the paper finds 2 enough. With c = K it is :class:`Bait`.
+
+    References:
+        Huseljic et al. (2024), "Fast Fishing", section 5.1.
+    """
+
+    def __init__(
+        self,
+        subset_size: int | None = None,
+        lmbda: float = 1.0,
+        oversample: int = 2,
+        fisher_reduction: str = "mean",
+        dtype: str = "float32",
+        top_classes: int = 2,
+    ) -> None:
+        super().__init__(subset_size, lmbda, oversample, fisher_reduction, dtype)
+        if top_classes < 1:
+            raise ConfigError(f"Expected `top_classes` of at least 1, got {top_classes}.")
+        self.top_classes = top_classes
+
+    def factors(self, probs: Tensor) -> Tensor:
+        """A of every row, ``(N, K, c)``, from its class probabilities ``(N, K)``.
+
+        Raises:
+            ConfigError: If there are fewer than c classes.
+        """
+        if self.top_classes > probs.shape[-1]:
+            raise ConfigError(
+                f"Expected `top_classes` in [1, {probs.shape[-1]}], the number of classes, got "
+                f"{self.top_classes}."
+            )
+        return fisher.top_factors(probs, self.top_classes)
+
+
+class BaitBinary(Bait):
+    """BAIT (Binary): as if the most probable class against the rest were the task.
+
+    Takes the arguments of :class:`FisherStrategy`. Time and memory do not depend on K.
+
+    References:
+        Huseljic et al. (2024), "Fast Fishing", section 5.2.
+    """
+
+    def factors(self, probs: Tensor) -> Tensor:
+        """A of every row, ``(N, 1, 1)``, from its class probabilities ``(N, K)``."""
+        return fisher.binary_factors(probs)
+
+
+class BaitDiagonal(FisherStrategy):
+    """BAIT (Diagonal): only the diagonal of every information matrix.
+
+    Takes the arguments of :class:`FisherStrategy`. Memory: 4·U·(2D + 2K) bytes.
+
+    References:
+        Huseljic et al. (2024), "Fast Fishing", section 6.2.
+    """
+
+    def select(self, query: Query) -> Tensor:
+        """In the order in which they were added."""
+        return diagonal.select(
+            query.pool_features.to(self.dtype),
+            query.pool_probs.to(self.dtype),
+            query.labeled_features.to(self.dtype),
+            query.labeled_probs.to(self.dtype),
+            query.num,
+            self.lmbda,
+            self.oversample,
+            self.fisher_reduction,
+        )
