@@ -3,9 +3,7 @@
 import logging
 import math
 import platform
-import resource
 import signal
-import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +19,7 @@ from lightning.pytorch.loggers import Logger
 from torch import Tensor
 
 import dal
-from dal import plots, randomness
+from dal import memory, plots, randomness
 from dal.curve import CycleResult, LearningCurve
 from dal.data import INITIAL_DRAWS, ALDataModule
 from dal.errors import ConfigError, DataError, RecordError, did_you_mean
@@ -352,6 +350,4 @@ def _device_name(device: torch.device) -> str:
 def _peak_memory_mib(device: torch.device) -> float:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
-    # Kibibytes on Linux, bytes on macOS.
-    unit = 1 if sys.platform == "darwin" else 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+    return memory.peak_bytes() / 2**20

@@ -1,6 +1,8 @@
-"""How much memory is left for a computation."""
+"""How much memory there is, and how much was taken."""
 
 import os
+import resource
+import sys
 from pathlib import Path
 
 import torch
@@ -22,12 +24,27 @@ def available_bytes(device: torch.device) -> int:
     return min(_system_bytes(), _group_bytes())
 
 
+def peak_bytes() -> int:
+    """The most memory that this process has held so far, in bytes."""
+    status = Path("/proc/self/status")
+    if status.exists():  # getrusage starts from the peak of the process that started this one
+        return _kibibytes(status, "VmHWM")
+    # Bytes on macOS, kibibytes elsewhere.
+    unit = 1 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
 def _system_bytes() -> int:
     meminfo = Path("/proc/meminfo")
     if meminfo.exists():
-        fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
-        return int(fields["MemAvailable"].split()[0]) * 2**10
+        return _kibibytes(meminfo, "MemAvailable")
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")  # macOS: all there is
+
+
+def _kibibytes(file: Path, field: str) -> int:
+    """A field of a file in /proc, in bytes."""
+    fields = dict(line.split(":", 1) for line in file.read_text().splitlines())
+    return int(fields[field].split()[0]) * 2**10
 
 
 def _group_bytes() -> int:

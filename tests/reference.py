@@ -1,6 +1,8 @@
 """The slow truth: each function reads like its definition, and is what the package is held to."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -204,3 +206,92 @@ def typiclust(features: Tensor, num_labeled: int, num: int, assignment: list[int
             scores = typicality(features[points])
             taken.append(points[scores.index(max(scores))])
     return [point - num_labeled for point in taken]
+
+
+def _rows(query: Any) -> Any:
+    """Features and probabilities of a query in float64: pool, then labeled."""
+    pool, labeled = query.pool_features.double(), query.labeled_features.double()
+    return pool, query.pool_probs.double(), labeled, query.labeled_probs.double()
+
+
+def _bait(query: Any, factor: Any) -> list[int]:
+    h, p, hl, pl = _rows(query)
+
+    def informations(features: Tensor, probs: Tensor) -> list[Tensor]:
+        columns = [embedding(x, factor(q)) for x, q in zip(features, probs, strict=True)]
+        return [v @ v.T for v in columns]
+
+    return Bait(informations(h, p), informations(hl, pl), query.num).select()
+
+
+def _diagonal(query: Any) -> Any:
+    h, p, hl, pl = _rows(query)
+    pool = [fisher(q, x) for x, q in zip(h, p, strict=True)]
+    labeled = [fisher(q, x) for x, q in zip(hl, pl, strict=True)]
+    return DiagonalBait(pool, labeled, query.num).select()
+
+
+def _typiclust(query: Any) -> list[int]:
+    """The clusters are faiss's; the rest is plain loops."""
+    from dal.functional import typicality as fast
+
+    features = torch.cat([query.labeled_features, query.pool_features])
+    features = features / features.norm(dim=1, keepdim=True)
+    seed = int(torch.randint(2**31 - 1, (), generator=query.generator))
+    num_labeled = len(query.labeled_features)
+    assignment = fast.clusters(features, num_labeled + query.num, seed)
+    return typiclust(features.double(), num_labeled, query.num, assignment.tolist())
+
+
+# The twins of the strategies, by name: positions for a query.
+selections: dict[str, Callable[[Any], Any]] = {
+    "margin": lambda q: lowest(torch.tensor(margin(q.pool_probs)), q.num),
+    "bait": lambda q: _bait(q, full_factor),
+    "bait_exp": lambda q: _bait(q, lambda p: top_factor(p, 2)),
+    "bait_binary": lambda q: _bait(q, binary_factor),
+    "bait_diagonal": _diagonal,
+    "typiclust": _typiclust,
+    "badge": lambda q: badge(q.pool_probs.double(), q.pool_features.double(), q.num, q.generator),
+}
+
+
+def published_bait(strategy: Any, query: Any) -> list[int]:
+    """The arithmetic of the published code: explicit rows of N × r × KD, four products a step.
+
+    Written from the algorithm of Ash et al. (2021): every step inverts anew what it can update by
+    Woodbury's identity, and multiplies all rows by M⁻¹, M⁻¹, F and M⁻¹.
+    """
+    h, hl = query.pool_features, query.labeled_features
+    factors = strategy.factors(query.pool_probs)
+    labeled_factors = strategy.factors(query.labeled_probs)
+    rows = (factors.mT[..., None] * h[:, None, None]).flatten(2)  # (N, r, KD)
+    labeled = (labeled_factors.mT[..., None] * hl[:, None, None]).flatten(2).flatten(0, 1)
+    num_labeled, num, rank = len(hl), query.num, rows.shape[1]
+    flat = rows.flatten(0, 1)
+    mean = (flat.T @ flat + labeled.T @ labeled) / (len(h) + num_labeled)
+    m = torch.eye(flat.shape[1]).to(h) + labeled.T @ labeled / (num_labeled + num)
+    inverse = torch.linalg.inv(m)
+    rows *= (num / (num_labeled + num)) ** 0.5
+    identity = torch.eye(rank).to(h)
+    chosen: list[int] = []
+    for _ in range(2 * num):
+        inner = torch.linalg.inv(identity + (flat @ inverse).view_as(rows) @ rows.mT)
+        outer = (flat @ inverse @ mean @ inverse).view_as(rows) @ rows.mT
+        gains = (outer * inner.mT).sum((1, 2))
+        gains[chosen] = -torch.inf
+        chosen.append(int(gains.argmax()))
+        v = rows[chosen[-1]]
+        inverse = (
+            inverse - inverse @ v.T @ torch.linalg.inv(identity + v @ inverse @ v.T) @ v @ inverse
+        )
+    for _ in range(num):
+        own = rows[chosen]
+        inner = torch.linalg.inv(own @ inverse @ own.mT - identity)
+        outer = own @ inverse @ mean @ inverse @ own.mT
+        losses = -(outer * inner.mT).sum((1, 2))
+        v = own[int(losses.argmin())]
+        chosen.pop(int(losses.argmin()))
+        inverse = (
+            inverse - inverse @ v.T @ torch.linalg.inv(v @ inverse @ v.T - identity) @ v @ inverse
+        )
+    return chosen

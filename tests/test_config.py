@@ -39,7 +39,7 @@ def test_every_option_composes_and_constructs(group: str, option: str, tmp_path:
 
 
 def test_a_run_has_a_deterministic_path() -> None:
-    assert composed().run_dir == "outputs/digits/margin/seed_0"
+    assert composed().run_dir == "outputs/digits/bait_binary/seed_0"
     cfg = composed("name=mine", "strategy=random", "seed=3", "output_root=/x")
     assert cfg.run_dir == "/x/mine/random/seed_3"
 
@@ -61,7 +61,7 @@ def test_experiments_hold_only_differences() -> None:
     [
         (
             {"strategy": {"_target_": "dal.strategies.Margin", "foo": 1}},
-            r"'strategy.foo': dal.strategies.Margin has no such argument. It takes none.",
+            r"'strategy.foo': dal.strategies.Margin has no such argument. Known: subset_size.",
         ),
         (
             {"trainer": {"_target_": "lightning.Trainer", "max_epoch": 1}},

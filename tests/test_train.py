@@ -57,9 +57,9 @@ def stable_curve(run_dir: Path) -> list[dict[str, str]]:
 def test_a_run_from_nothing_to_a_curve(command: Command, tmp_path: Path) -> None:
     status, out, err = command(*SHORT)
     assert (status, err) == (0, "")
-    run_dir = tmp_path / "outputs" / "digits" / "margin" / "seed_0"
+    run_dir = tmp_path / "outputs" / "digits" / "bait_binary" / "seed_0"
     assert "cycle 3/3: 30 labels" in out
-    assert "outputs/digits/margin/seed_0" in out
+    assert "outputs/digits/bait_binary/seed_0" in out
     curve = rows(run_dir / "curve.csv")
     assert list(curve[0]) == [
         *("cycle", "num_labeled", "accuracy", "nll", "brier", "ece"),
@@ -79,12 +79,12 @@ def test_a_run_from_nothing_to_a_curve(command: Command, tmp_path: Path) -> None
     written = OmegaConf.load(run_dir / "config.yaml")
     assert written.al.num_acq == 2
     assert written.head.scheduler.T_max == 2
-    assert not (tmp_path / "outputs" / "digits" / "margin" / ".hydra").exists()
+    assert not (tmp_path / "outputs" / "digits" / "bait_binary" / ".hydra").exists()
 
 
 def test_the_same_command_again_shows_the_result(command: Command, tmp_path: Path) -> None:
     assert command(*SHORT)[0] == 0
-    file = tmp_path / "outputs" / "digits" / "margin" / "seed_0" / "curve.csv"
+    file = tmp_path / "outputs" / "digits" / "bait_binary" / "seed_0" / "curve.csv"
     before = file.stat().st_mtime_ns
     status, out, _ = command(*SHORT)
     assert status == 0
@@ -127,7 +127,11 @@ def test_a_folder_of_ones_own_configuration(command: Command, tmp_path: Path) ->
 def test_help_teaches(command: Command) -> None:
     status, out, _ = command("--help")
     assert status == 0
-    for word in ("strategy: entropy, least_confidence, margin, random", "+experiment=", "-m "):
+    for word in (
+        "strategy: badge, bait, bait_binary, bait_diagonal, bait_exp, entropy,",
+        "+experiment=",
+        "-m ",
+    ):
         assert word in out
 
 
@@ -199,8 +203,11 @@ def test_bad_features_are_one_message(
         (["al.acq_size=1000"], "= 2010 examples, got 1131"),
         (["al.num_init=9", "al.init=class_balanced"], "at least 10, one a class"),
         (["al.num_init=0"], "`num_init` of at least 1"),
-        (["strategy=marign"], "Unknown strategy 'marign'. Did you mean 'margin'? Known: entropy,"),
-        (["strategy=xyz"], "Unknown strategy 'xyz'. Known: entropy, least_confidence"),
+        (
+            ["strategy=marign"],
+            "Unknown strategy 'marign'. Did you mean 'margin'? Known: badge, bait,",
+        ),
+        (["strategy=xyz"], "Unknown strategy 'xyz'. Known: badge, bait"),
         (["+experiment=digit"], "Unknown experiment 'digit'. Did you mean 'digits'? Known: "),
         (["al.num_int=3"], "Unknown key 'al.num_int'. Did you mean 'al.num_init'?"),
         (["stratgy=random"], "Unknown key 'stratgy'. Did you mean 'strategy'?"),
@@ -257,7 +264,7 @@ def test_another_configuration_in_the_directory(command: Command) -> None:
 
 def test_a_truncated_curve(command: Command, tmp_path: Path) -> None:
     assert command(*SHORT)[0] == 0
-    file = tmp_path / "outputs" / "digits" / "margin" / "seed_0" / "curve.csv"
+    file = tmp_path / "outputs" / "digits" / "bait_binary" / "seed_0" / "curve.csv"
     file.write_bytes(file.read_bytes()[:-9])
     before = file.read_bytes()
     status, _, err = command(*SHORT)
@@ -269,7 +276,7 @@ def test_a_truncated_curve(command: Command, tmp_path: Path) -> None:
 def test_a_second_process_in_the_directory(command: Command, tmp_path: Path) -> None:
     from dal.record import RunDirectory
 
-    run_dir = tmp_path / "outputs" / "digits" / "margin" / "seed_0"
+    run_dir = tmp_path / "outputs" / "digits" / "bait_binary" / "seed_0"
     with RunDirectory(run_dir, {"seed": 0}):
         status, _, err = command(*SHORT)
     assert status == 1

@@ -32,7 +32,7 @@ from torch import Tensor
 
 from dal.functional import fisher
 
-CHUNK_ROWS = 1 << 12  # a step's scratch is 4·CHUNK_ROWS·r·(K + r) entries
+NUM_CHUNKS = 8  # tensors of a chunk's size that are held at the same time, at most
 
 # Rank-one selection runs ahead on a shortlist, then checks all rows (see _forward_in_blocks).
 BLOCK_STEPS = 64
@@ -75,8 +75,8 @@ def entries_needed(
         oversample: As in :func:`select`.
 
     Returns:
-        Both numbers; times the bytes of an entry, the second times N, they add up to the memory,
-        the features and factors of the pool included.
+        Both numbers. The second times N and the first make up the memory, the pool's features and
+        factors included, but for chunks: NUM_CHUNKS times :func:`fisher.scratch_bytes`.
     """
     size, root = num_classes * num_features, num_labeled * rank
     path = 2 * size * rank * (2 * oversample * num - num)
@@ -133,6 +133,8 @@ class Forms(NamedTuple):
 
     def changes(self, sign: int) -> Tensor:
         """What adding (1) or removing (−1) a candidate changes tr(M⁻¹F) by, ``(N,)``, >= 0."""
+        if self.p.shape[-1] == 1:
+            return (self.q / (1 + sign * self.p)).flatten()
         identity = torch.eye(self.p.shape[-1], dtype=self.p.dtype, device=self.p.device)
         # Symmetric and positive definite: twice as fast as a general solve.
         cholesky, _ = torch.linalg.cholesky_ex(identity + sign * self.p)
@@ -320,8 +322,7 @@ def _follow(
     num_classes, rank = factors.shape[1:]
     # (D, K·2r): one product with the features serves both directions and all classes.
     both = torch.cat([u, w], 1).view(num_classes, -1, 2 * rank).transpose(0, 1).flatten(1)
-    for first in range(0, len(features), CHUNK_ROWS):
-        rows = slice(first, first + CHUNK_ROWS)
+    for rows in fisher.chunks(features, both.shape[1]):
         products = (features[rows] @ both).unflatten(1, (num_classes, 2 * rank))
         x, y = torch.bmm(factors[rows].mT, products).split(rank, dim=-1)
         cross = torch.bmm(y, x.mT)
@@ -408,8 +409,7 @@ def _along(start: Problem, u: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
     num_steps = u.shape[1]
     both, scale = torch.cat([u, w], 1), start.factors[:, 0]
     products = start.features.new_empty(len(start.features), 2 * num_steps)
-    for first in range(0, len(products), CHUNK_ROWS):
-        rows = slice(first, first + CHUNK_ROWS)
+    for rows in fisher.chunks(products, both.shape[1]):
         torch.mm(start.features[rows], both, out=products[rows]).mul_(scale[rows])
     return products[:, :num_steps], products[:, num_steps:]
 
@@ -421,8 +421,7 @@ def _best_before_each_step(state: Forms, x: Tensor, y: Tensor, is_candidate: Ten
     the steps before t.
     """
     best = x.new_full((x.shape[1],), -torch.inf)
-    for first in range(0, len(x), CHUNK_ROWS):
-        rows = slice(first, first + CHUNK_ROWS)
+    for rows in fisher.chunks(x, 2 * x.shape[1]):
         square, cross = x[rows].square(), x[rows] * y[rows]
         p = state.p[rows, 0] - square.cumsum(1).sub_(square)
         q = state.q[rows, 0] - cross.cumsum(1).sub_(cross).mul_(2)

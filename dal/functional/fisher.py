@@ -126,7 +126,7 @@ def information(*parts: tuple[Tensor, Tensor]) -> Tensor:
         for k in range(num_classes)
     ]
     for features, factors in parts:
-        for rows in _chunks(features, num_classes * num_features):
+        for rows in chunks(features, num_classes * num_features):
             h = features[rows]
             weights = factors[rows] @ factors[rows].mT
             for k in range(num_classes):
@@ -173,7 +173,7 @@ def quadratic_forms(features: Tensor, factors: Tensor, matrix: Tensor) -> Tensor
     bands = _bands(num_features)
     upper = [_upper_bands(matrix, k, num_classes, bands) for k in range(num_classes)]
     forms = features.new_empty(num_rows, rank, rank)
-    for rows in _chunks(features, num_classes * num_features):
+    for rows in chunks(features, num_classes * num_features):
         h = features[rows]
         r = h.new_zeros(len(h), num_classes, num_classes)
         for k in range(num_classes):
@@ -202,7 +202,7 @@ def quadratic_forms_of_root(features: Tensor, factors: Tensor, root: Tensor) -> 
         return features.new_zeros(num_rows, rank, rank)
     by_feature = root.view(num_classes, num_features, -1).transpose(0, 1).flatten(1)
     forms = features.new_empty(num_rows, rank, rank)
-    for rows in _chunks(features, by_feature.shape[1]):
+    for rows in chunks(features, by_feature.shape[1]):
         products = (features[rows] @ by_feature).unflatten(1, (num_classes, -1))
         projections = torch.bmm(factors[rows].mT, products)
         forms[rows] = torch.bmm(projections, projections.mT)
@@ -231,8 +231,20 @@ def _upper_bands(matrix: Tensor, k: int, num_classes: int, bands: list[slice]) -
     return upper
 
 
-def _chunks(features: Tensor, row_width: int) -> Iterator[slice]:
-    scratch = SCRATCH_BYTES.get(features.device.type, SCRATCH_BYTES["cpu"])
-    size = max(MIN_CHUNK_ROWS, scratch // (row_width * features.element_size()))
+def scratch_bytes(device: torch.device) -> int:
+    """Bytes of a chunk's largest tensor; a pass holds a few of that size."""
+    return SCRATCH_BYTES.get(device.type, SCRATCH_BYTES["cpu"])
+
+
+def chunks(features: Tensor, row_width: int) -> Iterator[slice]:
+    """Consecutive rows, so many that ``row_width`` entries for each make up the scratch.
+
+    Args:
+        features: ``(N, ...)``, whose rows are meant.
+        row_width: Entries that a pass makes of a row.
+    """
+    size = max(
+        MIN_CHUNK_ROWS, scratch_bytes(features.device) // (row_width * features.element_size())
+    )
     for start in range(0, len(features), size):
         yield slice(start, start + size)

@@ -37,7 +37,8 @@ class Embeddings(NamedTuple):
 
     def square_norms(self) -> Tensor:
         """‖g‖², ``(N,)``."""
-        return self.a.square().sum(1) * self.h.square().sum(1)
+        chunks = zip(self.a.split(CHUNK_ROWS), self.h.split(CHUNK_ROWS), strict=True)
+        return torch.cat([a.square().sum(1) * h.square().sum(1) for a, h in chunks])
 
 
 def gradient_factors(probs: Tensor) -> Tensor:

@@ -90,11 +90,12 @@ class Bait(FisherStrategy):
             self.oversample,
         )
         num_rows, entry = len(query.pool), self.dtype.itemsize
-        needed = entry * (fixed + per_row * num_rows)
+        scratch = bait.NUM_CHUNKS * fisher.scratch_bytes(query.device)
+        needed = entry * (fixed + per_row * num_rows) + scratch
         available = memory.available_bytes(query.device)
         if needed <= available:
             return
-        fitting = (available // entry - fixed) // per_row
+        fitting = ((available - scratch) // entry - fixed) // per_row
         advice = "Choose strategy=bait_binary, whose memory does not grow with the classes"
         if fitting >= query.num:
             advice += f", or let it choose from a part: strategy.subset_size={fitting}"

@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from dal.data.rows import FeatureRows
 from dal.errors import DataError
 
+CHUNK_LOGITS = 1 << 21  # 8 MiB of float32: near the cache between the head and the softmax
+MIN_CHUNK_ROWS = 256
+
 
 @dataclass(frozen=True)
 class Query:
@@ -43,7 +46,8 @@ class Query:
     @cached_property
     def num_classes(self) -> int:
         """K, the number of logits."""
-        return next(self._logits(FeatureRows(self.pool.features[:0]))).shape[-1]
+        logits: Tensor = self.head(torch.empty(0, self.pool.num_features, device=self.device))
+        return logits.shape[-1]
 
     @cached_property
     def pool_features(self) -> Tensor:
@@ -106,11 +110,13 @@ class Query:
 
     def _logits(self, rows: FeatureRows) -> Iterator[Tensor]:
         if len(rows) == 0:
-            # The width of the logits is the head's to know.
             yield self.head(torch.empty(0, rows.num_features, device=self.device))
-        for features in rows.chunks():
+        size = max(MIN_CHUNK_ROWS, CHUNK_LOGITS // self.num_classes)
+        is_read = rows is self.pool and "pool_features" in vars(self)
+        for features in self.pool_features.split(size) if is_read else rows.chunks(size):
             logits = self.head(features)
-            if not logits.isfinite().all():
+            # A sum is one fast pass; only where it is not finite the logits are looked at.
+            if not logits.sum().isfinite() and not logits.isfinite().all():
                 raise DataError(
                     "Expected finite logits, got NaN or infinity: the head has diverged. Lower "
                     "its learning rate (head.optimizer.lr) or scale the features down."

@@ -1,0 +1,376 @@
+"""A selection by each strategy on a problem as large as one of the paper's.
+
+The features are drawn, since time does not depend on their values. The floor of a strategy is the
+time of the floating-point operations that it must do, at the rate of a large matrix product
+measured in the same run; operations that wait for memory take longer.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+
+from dal.bench.timing import Timings, in_turns, positive
+from dal.errors import ConfigError, DalError, did_you_mean
+
+if TYPE_CHECKING:
+    import torch
+
+    from dal.strategies import Query, Strategy
+
+HELP = "a selection by each strategy, against the time of its floating-point operations"
+
+NUM_FEATURES = 384  # DINOv2 ViT-S/14
+RATE_SIZE = 4096
+CLUSTERING_ITERATIONS = 25
+
+
+class Problem(NamedTuple):
+    """The size of a selection, halfway through an experiment of the paper."""
+
+    pool: int
+    num_classes: int
+    num_labeled: int
+    num: int
+
+
+# Train examples less 10%, except for ImageNet, where none are held out.
+PROBLEMS = {
+    "cifar10": Problem(45_000, 10, 110, 10),
+    "cifar10_2000": Problem(2_000, 10, 110, 10),
+    "stl10": Problem(4_500, 10, 110, 10),
+    "snacks": Problem(4_350, 20, 110, 10),
+    "cifar100": Problem(45_000, 100, 1_100, 100),
+    "food101": Problem(68_175, 101, 1_100, 100),
+    "flowers102": Problem(918, 102, 275, 25),
+    "stanford_dogs": Problem(10_800, 120, 1_100, 100),
+    "tiny_imagenet": Problem(90_000, 200, 2_200, 200),
+    "imagenet": Problem(1_281_167, 1_000, 1_000, 1_000),
+}
+NAIVE = Problem(120, 4, 12, 3)  # of 12 features: explicit matrices of 48 × 48 for every candidate
+NAIVE_FEATURES = 12
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Adds what can be varied."""
+    command.add_argument("--problem", choices=PROBLEMS, default="cifar10", help="its size")
+    command.add_argument(
+        "--strategies",
+        nargs="+",
+        metavar="NAME",
+        default=["random", "margin", "badge", "typiclust", "bait_binary", "bait_diagonal"],
+        help="names as in strategy=NAME",
+    )
+    command.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
+    command.add_argument("--repeat", type=positive, default=3, help="selections that are timed")
+    command.add_argument(
+        "--versus",
+        choices=["naive", "published"],
+        default=None,
+        help="naive: the strategy as it is defined, with explicit matrices, on a small problem; "
+        "published: BAIT in the arithmetic of its published code, on this problem (minutes). "
+        "Both need a checkout of the repository",
+    )
+
+
+def run(args: argparse.Namespace, console: Console) -> dict[str, object]:
+    """Measures, prints a table, and returns all figures.
+
+    Raises:
+        ConfigError: If a strategy or a device is unknown.
+    """
+    import torch
+
+    strategies = {name: _strategy(name) for name in args.strategies}
+    try:
+        device = torch.empty(0, device=args.device).device
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"Cannot use --device {args.device}: {error}") from error
+    if args.versus == "naive":
+        return _against_twins(strategies, console)
+    problem = PROBLEMS[args.problem]
+    if args.versus == "published":
+        return _against_published(strategies, problem, device, console)
+    rate = matmul_rate(device)
+    console.print(
+        f"{args.problem}: pool {problem.pool} × {NUM_FEATURES}, K {problem.num_classes}, "
+        f"{problem.num_labeled} labeled, B {problem.num}; {_device_name(device)}, "
+        f"{rate / 1e9:.0f} GFLOP/s in float32 matrix products; {args.repeat} runs"
+    )
+    table = Table(box=None, pad_edge=False)
+    table.add_column("strategy")
+    for column in ("median s", "min s", "max s", "peak GiB", "floor s", "ratio"):
+        table.add_column(column, justify="right")
+    figures: dict[str, Any] = {}
+    features = _features(problem, NUM_FEATURES)
+    for name, strategy in strategies.items():
+        try:
+            timings, peak = _measured(strategy, problem, features, device, args.repeat, console)
+        except DalError as error:
+            table.add_row(name, "refused", "", "", "", "", "")
+            console.print(f"{name}: {error}", soft_wrap=True)
+            figures[name] = {"refused": str(error)}
+            continue
+        floor = floor_flops(name, problem, strategy) / rate
+        ratio = timings.median / floor if floor else float("nan")
+        table.add_row(name, *timings.cells, f"{peak / 2**30:.2f}", f"{floor:.3f}", f"{ratio:.2f}")
+        figures[name] = {
+            "seconds": timings.seconds,
+            "median_seconds": timings.median,
+            "peak_bytes": peak,
+            "floor_seconds": floor,
+            "ratio": ratio,
+        }
+    console.print(table)
+    return {
+        "problem": args.problem,
+        **problem._asdict(),
+        "num_features": NUM_FEATURES,
+        "device": _device_name(device),
+        "flops_per_second": rate,
+        "strategies": figures,
+    }
+
+
+def matmul_rate(device: "torch.device") -> float:
+    """Floating-point operations a second in a large float32 matrix product, the median of five."""
+    import torch
+
+    matrix = torch.randn(RATE_SIZE, RATE_SIZE, device=device)
+    rates = []
+    for _ in range(6):
+        _synchronize(device)
+        started = time.perf_counter()
+        matrix @ matrix
+        _synchronize(device)
+        rates.append(2 * RATE_SIZE**3 / (time.perf_counter() - started))
+    return statistics.median(rates[1:])
+
+
+def floor_flops(name: str, problem: Problem, strategy: "Strategy") -> float:
+    """Operations that a strategy must do in its known best form; 0 where there is no such count."""
+    n, k, d, b = problem.pool, problem.num_classes, NUM_FEATURES, problem.num
+    steps = getattr(strategy, "oversample", 2) * b
+    logits = 2 * n * d * k
+    if name in ("bait", "bait_exp", "bait_binary"):
+        rank = {"bait": k, "bait_exp": getattr(strategy, "top_classes", 2), "bait_binary": 1}[name]
+        classes = 1 if name == "bait_binary" else k
+        start = 3 * n * classes * (classes + 1) * d**2
+        return logits + start + steps * 4 * n * d * classes * rank
+    if name == "bait_diagonal":
+        return logits + 2 * n * k * d + 4 * n * k * d  # F, and every gain once
+    if name == "badge":
+        return logits + 2 * b * n * (k + d)
+    if name == "typiclust":
+        num_clusters = min(problem.num_labeled + b, 500)
+        return 2 * CLUSTERING_ITERATIONS * n * d * num_clusters
+    return 0 if name == "random" else logits
+
+
+def _measured(
+    strategy: "Strategy",
+    problem: Problem,
+    features: "torch.Tensor",
+    device: "torch.device",
+    repeat: int,
+    console: Console,
+) -> tuple[Timings, int]:
+    import torch
+
+    def selection() -> None:
+        strategy.answer(_query(problem, features, device))
+        _synchronize(device)
+
+    _reset_peak(device)
+    with torch.no_grad():
+        # What takes minutes is timed as it comes.
+        (timings,) = in_turns([("", selection)], repeat, console, warm_up=problem.pool < 10**6)
+    return timings, _peak(device)
+
+
+def _against_twins(strategies: dict[str, "Strategy"], console: Console) -> dict[str, object]:
+    """Each strategy in float64 against its definition, and whether they pick the same."""
+    twins = _reference().selections
+    features = _features(NAIVE, NAIVE_FEATURES)
+    console.print(
+        f"pool {NAIVE.pool} × {NAIVE_FEATURES}, K {NAIVE.num_classes}, {NAIVE.num_labeled} "
+        f"labeled, B {NAIVE.num}, float64"
+    )
+    table = Table(box=None, pad_edge=False)
+    table.add_column("strategy")
+    for column in ("naive s", "dal s", "ratio", "same picks"):
+        table.add_column(column, justify="right")
+    figures: dict[str, Any] = {}
+    for name, strategy in strategies.items():
+        if name not in twins:
+            console.print(f"{name}: has no twin; there are {', '.join(sorted(twins))}.")
+            continue
+        if hasattr(strategy, "dtype"):
+            strategy = _strategy(name, dtype="float64")
+        strategy.answer(_query(NAIVE, features, None))
+        fast_seconds, fast = _timed(strategy.answer, _query(NAIVE, features, None))
+        slow_seconds, slow = _timed(twins[name], _query(NAIVE, features, None))
+        agree = fast.tolist() == list(slow)
+        ratio = slow_seconds / fast_seconds
+        table.add_row(
+            name,
+            f"{slow_seconds:.3f}",
+            f"{fast_seconds:.4f}",
+            f"{ratio:.0f}",
+            "yes" if agree else "NO",
+        )
+        figures[name] = {
+            "naive_seconds": slow_seconds,
+            "seconds": fast_seconds,
+            "ratio": ratio,
+            "same_picks": agree,
+        }
+    console.print(table)
+    return {"versus": "naive", "strategies": figures}
+
+
+def _against_published(
+    strategies: dict[str, "Strategy"], problem: Problem, device: "torch.device", console: Console
+) -> dict[str, object]:
+    """The forms of BAIT against the arithmetic of the published code."""
+    import torch
+
+    from dal.strategies import Bait
+
+    features = _features(problem, NUM_FEATURES)
+    figures: dict[str, Any] = {}
+    for name, strategy in strategies.items():
+        if not isinstance(strategy, Bait):
+            console.print(f"{name}: only bait, bait_exp and bait_binary have published code.")
+            continue
+        with torch.no_grad():
+            strategy.answer(_query(problem, features, device))
+            fast_seconds, fast = _timed(strategy.answer, _query(problem, features, device))
+            query = _query(problem, features, device)
+            slow_seconds, slow = _timed(_reference().published_bait, strategy, query)
+        ratio, shared = slow_seconds / fast_seconds, len(set(fast.tolist()) & set(slow))
+        console.print(
+            f"{name}: published {slow_seconds:.1f} s, dal {fast_seconds:.2f} s, ratio {ratio:.0f}; "
+            f"{shared} of {problem.num} picks the same, float32"
+        )
+        figures[name] = {
+            "published_seconds": slow_seconds,
+            "seconds": fast_seconds,
+            "ratio": ratio,
+            "shared_picks": shared,
+        }
+    return {"versus": "published", **problem._asdict(), "strategies": figures}
+
+
+def _timed(thing: Callable[..., Any], *arguments: object) -> tuple[float, Any]:
+    started = time.perf_counter()
+    result = thing(*arguments)
+    return time.perf_counter() - started, result
+
+
+def _strategy(name: str, **arguments: object) -> "Strategy":
+    """The strategy that ``strategy=NAME`` would choose, with its configured arguments."""
+    from hydra.utils import instantiate
+    from omegaconf import OmegaConf
+
+    from dal import config
+
+    files = {file.stem: file for file in (config.folder() / "strategy").glob("*.yaml")}
+    if name not in files:
+        raise ConfigError(f"Unknown strategy '{name}'. {did_you_mean(name, files)}")
+    made: Strategy = instantiate(OmegaConf.load(files[name]), **arguments)
+    return made
+
+
+def _features(problem: Problem, num_features: int) -> "torch.Tensor":
+    """Features of pool and labeled examples, float16 as they are cached, of norm about 45."""
+    import torch
+
+    num_rows = problem.pool + problem.num_labeled
+    features = torch.empty(num_rows, num_features, dtype=torch.float16)
+    generator = torch.Generator().manual_seed(0)
+    for rows in features.split(1 << 16):
+        rows.copy_(45 / num_features**0.5 * torch.randn(rows.shape, generator=generator))
+    return features
+
+
+def _query(problem: Problem, features: "torch.Tensor", device: "torch.device | None") -> "Query":
+    import torch
+
+    from dal.data import FeatureRows
+    from dal.strategies import Query
+
+    where = torch.device("cpu") if device is None else device
+    generator = torch.Generator().manual_seed(1)
+    head = torch.nn.Linear(features.shape[1], problem.num_classes).requires_grad_(False)
+    # Logits of standard deviation 2: some examples certain, some not.
+    head.weight.copy_(2 / 45 * torch.randn(head.weight.shape, generator=generator))
+    head.bias.zero_()
+    indices = torch.arange(len(features))
+    num_labeled = problem.num_labeled
+    return Query(
+        pool=FeatureRows(features, indices[num_labeled:], where),
+        labeled=FeatureRows(features, indices[:num_labeled], where),
+        labels=(indices[:num_labeled] % problem.num_classes).to(where),
+        head=head.to(where),
+        num=problem.num,
+        generator=generator,
+    )
+
+
+def _reference() -> Any:
+    """The slow truths of the tests."""
+    import importlib.util
+
+    file = Path(__file__).resolve().parents[2] / "tests" / "reference.py"
+    if not file.is_file():
+        raise ConfigError(
+            f"--versus needs a checkout of the repository: found no {file}. Install with "
+            "`pip install -e .` from a clone."
+        )
+    spec = importlib.util.spec_from_file_location("reference", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _synchronize(device: "torch.device") -> None:
+    import torch
+
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _device_name(device: "torch.device") -> str:
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"cpu, {torch.get_num_threads()} threads"
+
+
+def _reset_peak(device: "torch.device") -> None:
+    import torch
+
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    elif Path("/proc/self/clear_refs").exists():
+        Path("/proc/self/clear_refs").write_text("5")  # proc(5): the peak becomes the present
+
+
+def _peak(device: "torch.device") -> int:
+    """Bytes at the peak: of the device if it is a GPU, else of the process."""
+    import torch
+
+    from dal import memory
+
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return memory.peak_bytes()

@@ -1,0 +1,173 @@
+"""The paper's strategies as classes: their options, their twins, and what they refuse."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from dal import memory
+from dal.errors import ConfigError, ResourceError
+from dal.functional import bait, fisher
+from dal.strategies import (
+    Badge,
+    Bait,
+    BaitBinary,
+    BaitDiagonal,
+    BaitExp,
+    Random,
+    Strategy,
+    TypiClust,
+)
+from tests import reference
+from tests.strategies.test_contract import drawn_pool, query
+
+CLASSES: dict[str, Callable[..., Strategy]] = {
+    "badge": Badge,
+    "bait": Bait,
+    "bait_exp": BaitExp,
+    "bait_binary": BaitBinary,
+    "bait_diagonal": BaitDiagonal,
+}
+
+
+@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize("seed", range(5))
+def test_picks_what_its_definition_picks(name: str, seed: int) -> None:
+    pool = drawn_pool(60, seed)
+    expected = reference.selections[name](query(pool, 5, seed=seed))
+    picked = CLASSES[name](dtype="float64").answer(query(pool, 5, seed=seed))
+    assert picked.tolist() == list(expected)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_typiclust_picks_what_its_definition_picks(seed: int) -> None:
+    pool = drawn_pool(200, seed)
+    expected = reference.selections["typiclust"](query(pool, 5, seed=seed))
+    assert TypiClust().answer(query(pool, 5, seed=seed)).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("make", "options"),
+    [
+        (Bait, {"lmbda": 100.0}),
+        (Bait, {"oversample": 1}),
+        (Bait, {"fisher_reduction": "sum"}),
+        (BaitExp, {"top_classes": 1}),
+        (BaitDiagonal, {"lmbda": 1e-3}),
+        (BaitDiagonal, {"fisher_reduction": "sum"}),
+        (TypiClust, {"normalize": False}),
+        (Badge, {"subset_size": 12}),
+    ],
+)
+def test_every_option_matters(make: Callable[..., Strategy], options: dict[str, Any]) -> None:
+    def picks(strategy: Strategy, seed: int) -> list[int]:
+        return strategy.answer(query(3 * drawn_pool(80, seed), 6, num_labeled=12)).tolist()
+
+    assert any(picks(make(), seed) != picks(make(**options), seed) for seed in range(10))
+
+
+def test_every_strategy_can_choose_from_a_subset() -> None:
+    pool = drawn_pool(40, 0)
+    for make in (*CLASSES.values(), TypiClust, Random):
+        seen = set()
+        for seed in range(6):
+            picked = make(subset_size=8).answer(query(pool, 4, seed=seed))
+            assert len(picked.unique()) == 4
+            seen |= set(picked.tolist())
+        assert len(seen) > 8  # drawn anew each time
+        whole = make(subset_size=40).answer(query(pool, 4))
+        assert torch.equal(whole, make().answer(query(pool, 4)))
+        with pytest.raises(ConfigError, match="`subset_size` of at least 4"):
+            make(subset_size=3).answer(query(pool, 4))
+
+
+def test_a_subset_is_a_pool_of_its_own() -> None:
+    """Its positions are translated back, and the mean information is of the subset."""
+    pool = drawn_pool(30, 1)
+    picked = Bait(subset_size=12).answer(query(pool, 3, seed=4))
+    generator = torch.Generator().manual_seed(4)
+    subset = torch.randperm(30, generator=generator)[:12].sort().values
+    assert torch.equal(picked, subset[Bait().answer(query(pool[subset], 3))])
+
+
+@pytest.mark.parametrize("make", [Bait, BaitExp])
+def test_too_little_memory_is_refused_before_the_work(
+    make: Callable[..., Strategy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def worked(*_: object) -> None:
+        raise AssertionError
+
+    asked = query(drawn_pool(500, 0), 4)
+    scratch = bait.NUM_CHUNKS * fisher.scratch_bytes(asked.device)
+    monkeypatch.setattr(bait, "select", worked)
+    monkeypatch.setattr(memory, "available_bytes", lambda _: scratch + 20_000)
+    with pytest.raises(ResourceError) as caught:
+        make().answer(asked)
+    message = str(caught.value)
+    assert f"{make.__name__} needs 0.1 GiB for 500 × 4 features and 3 classes" in message
+    assert "strategy=bait_binary" in message
+    assert "pool_features" not in vars(asked)
+    subset = int(message.rpartition("subset_size=")[2].rstrip("."))
+    monkeypatch.undo()
+    monkeypatch.setattr(memory, "available_bytes", lambda _: scratch + 20_000)
+    assert len(make(subset_size=subset).answer(query(drawn_pool(500, 0), 4))) == 4
+    with pytest.raises(ResourceError):
+        make(subset_size=subset + 1).answer(query(drawn_pool(500, 0), 4))
+    monkeypatch.setattr(memory, "available_bytes", lambda _: scratch + 1_000)
+    with pytest.raises(ResourceError, match=r"with the classes\.$"):
+        make().answer(query(drawn_pool(500, 0), 4))
+
+
+def test_the_memory_that_is_stated_is_what_is_taken() -> None:
+    """Within what an allocator and chunks add, on a size where the matrices dominate."""
+    import subprocess
+    import sys
+
+    code = """
+import torch
+from dal import memory
+from dal.functional import bait, fisher
+torch.set_num_threads(1)
+def problem(n, d, k, l):
+    h = torch.randn(n + l, d)
+    a = fisher.full_factors((h @ torch.randn(d, k)).softmax(1))
+    return h[l:], a[l:], h[:l], a[:l]
+bait.select(*problem(50, 8, 3, 4), 2)
+before = memory.peak_bytes()
+bait.select(*problem(3000, 160, 16, {labeled}), 4)
+fixed, row = bait.entries_needed(160, 16, 16, {labeled}, 4)
+scratch = bait.NUM_CHUNKS * fisher.scratch_bytes(torch.device("cpu"))
+print((memory.peak_bytes() - before) / (4 * (fixed + 3000 * row) + scratch))
+"""
+    for labeled in (20, 120):
+        done = subprocess.run(
+            [sys.executable, "-c", code.replace("{labeled}", str(labeled))],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert 0.3 < float(done.stdout) < 1, labeled
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "message"),
+    [
+        (Bait, {"lmbda": 0}, "`lmbda` above 0"),
+        (BaitBinary, {"oversample": 0}, "`oversample` of at least 1"),
+        (BaitDiagonal, {"fisher_reduction": "max"}, "'mean' or 'sum', got 'max'"),
+        (Bait, {"dtype": "float16"}, "Unknown `dtype` 'float16'. Did you mean 'float64'"),
+        (BaitExp, {"top_classes": 0}, "`top_classes` of at least 1"),
+        (Random, {"subset_size": 0}, "`subset_size` of at least 1"),
+    ],
+)
+def test_options_are_checked(
+    make: Callable[..., Strategy], options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make(**options)
+
+
+def test_more_top_classes_than_classes() -> None:
+    with pytest.raises(ConfigError, match=r"`top_classes` in \[1, 3\], the number of classes"):
+        BaitExp(top_classes=4).answer(query(drawn_pool(9, 0), 2))

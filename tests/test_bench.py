@@ -1,0 +1,101 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dal.bench import __main__ as bench
+from dal.bench import select
+from dal.bench.select import Problem
+
+
+def run(*arguments: str) -> dict[str, object]:
+    args = bench.parser().parse_args(list(arguments))
+    from rich.console import Console
+
+    figures = args.run(args, Console())
+    assert isinstance(figures, dict)
+    return figures
+
+
+def test_the_command_line_loads_nothing_heavy() -> None:
+    """Above all no OpenMP, which reads its settings when it is loaded."""
+    code = "import dal.bench.__main__, sys; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_fit_prints_its_ratio(capsys: pytest.CaptureFixture[str]) -> None:
+    figures = run("fit", "--epochs", "3", "--repeat", "2", "--labels", "20")
+    ratio = figures["ratio"]
+    assert isinstance(ratio, float)
+    assert f"{ratio:.2f}" in capsys.readouterr().out
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(select.PROBLEMS, "cifar10", Problem(300, 3, 9, 2))
+    monkeypatch.setattr(select, "NUM_FEATURES", 8)
+    monkeypatch.setattr(select, "RATE_SIZE", 64)
+
+
+ALL = ["random", "margin", "entropy", "badge", "typiclust"]
+ALL += ["bait", "bait_exp", "bait_binary", "bait_diagonal"]
+
+
+@pytest.mark.usefixtures("small")
+def test_a_selection_prints_every_strategy(capsys: pytest.CaptureFixture[str]) -> None:
+    figures = run("select", "--repeat", "1", "--strategies", *ALL)["strategies"]
+    assert isinstance(figures, dict)
+    assert list(figures) == ALL
+    out = capsys.readouterr().out
+    for name in ALL:
+        assert name in out
+        assert figures[name]["peak_bytes"] > 2**25
+    assert figures["bait"]["floor_seconds"] > figures["bait_exp"]["floor_seconds"] > 0
+
+
+def test_naive_twins_pick_the_same() -> None:
+    names = [name for name in ALL if name not in ("random", "entropy")]
+    figures = run("select", "--versus", "naive", "--strategies", *names)["strategies"]
+    assert isinstance(figures, dict)
+    assert {name: row["same_picks"] for name, row in figures.items()} == dict.fromkeys(names, True)
+
+
+@pytest.mark.usefixtures("small")
+def test_the_published_arithmetic_picks_the_same() -> None:
+    names = ["bait", "bait_exp", "bait_binary"]
+    figures = run("select", "--versus", "published", "--strategies", *names)["strategies"]
+    assert isinstance(figures, dict)
+    assert {name: row["shared_picks"] for name, row in figures.items()} == dict.fromkeys(names, 2)
+
+
+def test_figures_go_to_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small: None) -> None:
+    del small
+    file = tmp_path / "figures.json"
+    arguments = ["select", "--repeat", "1", "--strategies", "margin", "--json", str(file)]
+    monkeypatch.setattr(sys, "argv", ["dal.bench", *arguments])
+    bench.main()
+    assert json.loads(file.read_text())["strategies"]["margin"]["median_seconds"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["select", "--strategies", "bate"], "Unknown strategy 'bate'. Did you mean 'bait'?"),
+        (["select", "--device", "cuda:99"], "Cannot use --device cuda:99"),
+        (["select", "--repeat", "0"], "expected at least 1, got 0"),
+        (["fit", "--classes", "1"], "--classes in [2, 200], got 1"),
+    ],
+)
+def test_bad_arguments(
+    arguments: list[str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["dal.bench", *arguments])
+    with pytest.raises(SystemExit) as end:
+        bench.main()
+    assert end.value.code == 2
+    assert message in capsys.readouterr().err
