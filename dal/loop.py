@@ -170,6 +170,7 @@ class ALLoop:
         initial = self.datamodule.initial_draw(
             self.num_init, self.init, randomness.stream(self.seed, 0, "initial pool")
         )
+        self.datamodule.eval_dataloader(self.eval_split)  # refuses now, not after a long fit
         if self.record:
             self._record_origin(self.record, initial)
         self._acquired = self._acquired or [initial]

@@ -208,7 +208,7 @@ def problem(
     Raises:
         ValueError: If λ is not positive, or ``reduction`` is unknown.
 
-    Memory: three matrices of (KD)² entries, and two of KD·|L|r.
+    Memory: see :func:`entries_needed`.
     """
     if lmbda <= 0:
         raise ValueError(f"Expected `lmbda` above 0, got {lmbda}.")
