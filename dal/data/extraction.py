@@ -311,6 +311,8 @@ class Embedding(L.LightningModule):
         self.draft = draft
         self.batch_size = batch_size
         self.num_workers = num_workers
+        # A process may have no part to compute when there are fewer parts than processes.
+        self.allow_zero_length_dataloader_with_multiple_devices = True
         self.plan: list[tuple[int, range]] = []
         self.num_finished = 0
 
