@@ -15,7 +15,6 @@ import lightning as L
 import numpy as np
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.loggers import Logger
 from torch import Tensor
 
 import dal
@@ -25,6 +24,7 @@ from dal.data import INITIAL_DRAWS, ALDataModule
 from dal.errors import ConfigError, DataError, RecordError, did_you_mean
 from dal.record import RunDirectory
 from dal.strategies import Strategy
+from dal.tracking import Tracker, Tracking
 
 # A trainer lives for one cycle and shows nothing: each of these would take longer than a fit that
 # lasts a fraction of a second. Checkpoints are not needed, since a killed run repeats its cycle.
@@ -61,7 +61,7 @@ class ALLoop:
         eval_split: ``"test"``, or ``"dev"`` for the choice of hyperparameters.
         trainer: Makes the trainer of a cycle, called as ``trainer(callbacks=[...])``.
         callbacks: Further callbacks of every trainer; they come before the strategy.
-        loggers: Get every cycle's results, with the number of labels as the step.
+        trackers: Follow the run; none of them can stop it once it computes.
         record: Where the run is written to and resumed from; nowhere if not given.
         title: What the picture of the curve says above it.
 
@@ -83,7 +83,7 @@ class ALLoop:
         eval_split: str = "test",
         trainer: Callable[..., L.Trainer] = DEFAULT_TRAINER,
         callbacks: Sequence[L.Callback] = (),
-        loggers: Sequence[Logger] = (),
+        trackers: Sequence[Tracker] = (),
         record: RunDirectory | None = None,
         title: str = "",
     ) -> None:
@@ -108,7 +108,7 @@ class ALLoop:
         self.eval_split = eval_split
         self.trainer = trainer
         self.callbacks = callbacks
-        self.loggers = loggers
+        self.trackers = trackers
         self.record = record
         self.title = title
         self._results: list[CycleResult] = []
@@ -139,14 +139,19 @@ class ALLoop:
         Raises:
             DataError: If the examples cannot be learned from, or are fewer than the run needs.
             RecordError: If the run directory cannot be written to or belongs to another run.
+            DalError: If a tracker cannot do what the user asked it for.
         """
-        with self.record or nullcontext():
+        with self.record or nullcontext(), Tracking(self.trackers) as tracking:
             self._results, self._acquired = self._recorded()
+            tracking.start(self.record, self._results)
             if len(self._results) <= self.num_acq:
                 self._start()
                 for cycle in range(len(self._results), self.num_acq + 1):
-                    yield self._cycle(cycle)
+                    result = self._cycle(cycle)
+                    tracking.log(result)
+                    yield result
             self._finish()
+            tracking.finish(self.curve)
 
     def _recorded(self) -> tuple[list[CycleResult], list[Tensor]]:
         if self.record is None:
@@ -247,11 +252,6 @@ class ALLoop:
             # The order matters: a cycle counts as finished when its row is on the curve.
             self.record.write_acquisitions(self._acquired)
             self.record.write_curve(self._results)
-        for logger in self.loggers:
-            logger.log_metrics(
-                {**metrics, "fit_seconds": result.fit_seconds, "query_seconds": query_seconds or 0},
-                step=result.num_labeled,
-            )
         if not is_last:
             self.datamodule.label(self._acquired[-1])
         return result

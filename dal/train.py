@@ -51,7 +51,7 @@ def train(cfg: DictConfig, console: Console) -> "LearningCurve":
             eval_split=cfg.eval_split,
             trainer=parts["trainer"],
             callbacks=[live],
-            loggers=list(parts["logger"].values()),
+            trackers=[parts["logger"]] if parts["logger"] else [],
             record=RunDirectory(
                 cfg.run_dir,
                 resolved,
