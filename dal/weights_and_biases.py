@@ -9,7 +9,10 @@ the first cycle on, and takes the place of the sessions before it.
 import os
 import secrets
 import shutil
+import ssl
 import threading
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +26,11 @@ if TYPE_CHECKING:
     from wandb import Run
 
 MODES = ("online", "offline", "disabled")
-INSTEAD = "or log to the disk with logger.mode=offline and upload it later with `wandb sync`."
+REMEDY = (
+    "Check the network and the key (`wandb login` or WANDB_API_KEY), or log to the disk with "
+    "logger.mode=offline and upload it later with `wandb sync`."
+)
+CONNECT_SECONDS = 3
 
 
 class WeightsAndBiases(Tracker):
@@ -57,7 +64,7 @@ class WeightsAndBiases(Tracker):
         job_type: str | None = None,
         name: str | None = None,
         tags: Sequence[str] = (),
-        init_timeout: float = 5,
+        init_timeout: float = 10,
         finish_timeout: float = 30,
     ) -> None:
         if mode not in MODES:
@@ -96,7 +103,8 @@ class WeightsAndBiases(Tracker):
         except Exception as error:
             if self.mode == "offline":
                 raise
-            raise ConfigError(_explained(error)) from error
+            cause = " ".join(str(error).split()).rstrip(".")
+            raise ConfigError(f"W&B cannot start: {cause}. {REMEDY}") from error
         self._run.define_metric("num_labeled", hidden=True)
         self._run.define_metric("curve/*", step_metric="num_labeled")
         for result in results:
@@ -137,9 +145,11 @@ class WeightsAndBiases(Tracker):
         import wandb
 
         # Once for the process: W&B neither prints on its own nor asks for a key at the terminal.
-        wandb.setup(wandb.Settings(silent=True))
+        settings = wandb.setup(wandb.Settings(silent=True)).settings
         if self.mode == "offline":
             _remove_unsynced(self._record.path / "wandb")
+        else:
+            _bounded(lambda: _connect(settings.base_url), CONNECT_SECONDS)
         run = wandb.init(
             id=run_id,
             resume="allow",
@@ -199,6 +209,17 @@ class WeightsAndBiases(Tracker):
         run.log_artifact(artifact)
 
 
+def _connect(url: str) -> None:
+    # W&B would try again and again until its timeout where there is no network.
+    try:
+        urllib.request.urlopen(url, timeout=CONNECT_SECONDS).close()
+    except urllib.error.HTTPError:
+        return  # an answer
+    except urllib.error.URLError as error:
+        if not isinstance(error.reason, ssl.SSLError):  # of which W&B has settings of its own
+            raise ConnectionError(f"{url} cannot be reached ({error.reason})") from error
+
+
 def _remove_unsynced(folder: Path) -> None:
     # The new session holds all that is in them. Left there, a killed process's damaged file would
     # keep `wandb sync` from reaching the one that replaces it.
@@ -221,16 +242,6 @@ def _bounded(work: Callable[[], None], seconds: float) -> None:
     thread.start()
     thread.join(seconds)
     if thread.is_alive():
-        raise TimeoutError(f"W&B did not end within {seconds:g} seconds.")
+        raise TimeoutError(f"no answer within {seconds:g} seconds")
     if failures:
         raise failures[0]
-
-
-def _explained(error: Exception) -> str:
-    from wandb.errors import UsageError
-
-    if isinstance(error, UsageError):
-        remedy = f"Run `wandb login`, set WANDB_API_KEY, {INSTEAD}"
-    else:
-        remedy = f"Check the connection and the key, {INSTEAD}"
-    return f"W&B cannot start: {' '.join(str(error).split())} {remedy}"
