@@ -2,23 +2,36 @@
 
 import inspect
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, InstantiationException, MissingConfigException
-from hydra.utils import get_object
-from omegaconf import MISSING, OmegaConf
+from hydra.utils import get_object, instantiate
+from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from dal.errors import ConfigError, DalError, did_you_mean
 
+if TYPE_CHECKING:
+    import lightning as L
+
+    from dal.data import ALDataModule
+
 # Keys on which no result depends: a run may be resumed with others.
-FREE_KEYS = ("output_root", "run_dir", "overwrite", "logger")
+FREE_KEYS = (
+    "output_root",
+    "run_dir",
+    "overwrite",
+    "logger",
+    "cache_dir",
+    "features.batch_size",
+    "features.num_workers",
+)
 
 
 def folder() -> Path:
@@ -50,33 +63,66 @@ class Root:
     strategy_name: str = MISSING
     seed: int = MISSING
     output_root: str = MISSING
+    cache_dir: str | None = None
     run_dir: str = MISSING
     overwrite: bool = MISSING
     eval_split: str = MISSING
     al: ActiveLearning = field(default_factory=ActiveLearning)
     data: dict[str, Any] = field(default_factory=dict)
+    backbone: dict[str, Any] = field(default_factory=dict)
+    features: dict[str, Any] = field(default_factory=dict)
     head: dict[str, Any] = field(default_factory=dict)
     strategy: dict[str, Any] = field(default_factory=dict)
     trainer: dict[str, Any] = field(default_factory=dict)
     logger: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass
+class ExtractRoot(Root):
+    """The same for ``dal.extract``, which writes features and nothing else."""
+
+    out: str | None = None
+
+
 def register() -> None:
-    """Makes the schema known to Hydra under the name that config.yaml starts from."""
+    """Makes the schemas known to Hydra under the names that the primary files start from."""
     ConfigStore.instance().store(name="schema", node=Root)
+    ConfigStore.instance().store(name="extract_schema", node=ExtractRoot)
 
 
-def check_keys(config: Mapping[str, Any]) -> None:
+def datamodule(config: DictConfig, trainer: Callable[..., "L.Trainer"]) -> "ALDataModule":
+    """The datamodule that a composed configuration describes.
+
+    Args:
+        config: The whole of it. If it has a backbone, the datamodule is one of images, which the
+            backbone turns into features.
+        trainer: Makes the trainer that these are computed with.
+    """
+    make = instantiate(config.data, _convert_="all", _partial_=True)
+    if not config.backbone:
+        return cast("ALDataModule", make())
+    from dal.data import FeatureCache
+
+    extractor = instantiate(config.features, _convert_="all", _partial_=True)(
+        backbone=instantiate(config.backbone, _convert_="all"),
+        cache=FeatureCache(config.cache_dir),
+        trainer=trainer,
+    )
+    return cast("ALDataModule", make(extractor=extractor))
+
+
+def check_keys(config: Mapping[str, Any], schema: type[Root] = Root) -> None:
     """Checks every key that Hydra lets pass: those added with ``+``, and those in open groups.
 
     Args:
         config: A whole configuration, resolved, as plain mappings.
+        schema: What its root may hold.
 
     Raises:
         ConfigError: If a key is not in the schema, a ``_target_`` cannot be imported, or a key
             beside one is no argument of it.
     """
-    known = {key.name for key in fields(Root)}
+    known = {key.name for key in fields(schema)}
     known |= {f"al.{key.name}" for key in fields(ActiveLearning)}
     for key in [*config, *(f"al.{key}" for key in config["al"])]:
         if key not in known:
@@ -117,12 +163,13 @@ def _check_target(config: Mapping[str, Any], prefix: str) -> None:
             raise ConfigError(f"Unknown key '{prefix}{key}': {target} has no such argument. {hint}")
 
 
-def explained(error: Exception, overrides: Sequence[str]) -> str | None:
+def explained(error: Exception, overrides: Sequence[str], primary: str = "config") -> str | None:
     """What to tell the user about an error of Hydra or OmegaConf; None if it is another's.
 
     Args:
         error: What composing or instantiating a configuration raised.
         overrides: The command line's overrides.
+        primary: The file that the command starts from.
     """
     if isinstance(error, InstantiationException):
         return _explained_instantiation(error)
@@ -137,7 +184,7 @@ def explained(error: Exception, overrides: Sequence[str]) -> str | None:
     text = f"{error}\n{cause}" if cause is not error else str(error)
     key = _unknown_key(text)
     if key is not None:
-        return f"Unknown key '{key}'. {did_you_mean(key, _known_keys(overrides, key))}"
+        return f"Unknown key '{key}'. {did_you_mean(key, _known_keys(overrides, key, primary))}"
     if isinstance(cause, MissingMandatoryValue):
         key = cause.full_key
         return f"Expected a value for '{key}', got none. Give it with {key}=..."
@@ -165,7 +212,7 @@ def _unknown_key(text: str) -> str | None:
     return None
 
 
-def _known_keys(overrides: Sequence[str], unknown: str) -> set[str]:
+def _known_keys(overrides: Sequence[str], unknown: str, primary: str) -> set[str]:
     """Keys and groups that exist once the overrides other than the unknown one are applied."""
     others = [override for override in overrides if unknown not in override]
     groups = {path.name for path in folder().iterdir() if path.is_dir() and path.name != "hydra"}
@@ -173,7 +220,7 @@ def _known_keys(overrides: Sequence[str], unknown: str) -> set[str]:
         try:
             GlobalHydra.instance().clear()
             with initialize_config_dir(str(folder()), version_base="1.3"):
-                config = OmegaConf.to_container(compose("config", overrides=list(usable)))
+                config = OmegaConf.to_container(compose(primary, overrides=list(usable)))
         except (HydraException, OmegaConfBaseException):
             continue
         return groups | set(_dotted(config))

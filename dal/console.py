@@ -1,7 +1,9 @@
 """What a command shows while it works and when it is done."""
 
 import os
+import time
 from collections.abc import Sequence
+from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
@@ -18,6 +20,69 @@ from rich.progress import (
 from rich.table import Table
 
 from dal.curve import CycleResult, LearningCurve
+from dal.data import Reporter
+
+LINE_SECONDS = 10.0  # between two lines of progress in a log file
+
+
+def bars(console: Console) -> Progress:
+    """Progress bars that a terminal shows and that leave nothing behind."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    )
+
+
+class ExtractionProgress(Reporter):
+    """A bar for the images on a terminal; elsewhere a line every ten seconds.
+
+    Args:
+        console: Where to show it.
+        progress: The bars.
+    """
+
+    def __init__(self, console: Console, progress: Progress) -> None:
+        self.console = console
+        self.progress = progress
+
+    def say(self, message: str) -> None:
+        """Prints a line."""
+        self.console.print(message, soft_wrap=True)
+
+    def started(self, what: str, total: int, done: int) -> None:
+        """Shows the bar."""
+        again = f", {done:,} of them there already" if done else ""
+        self.say(f"Computing {what}: {total:,} images{again}.")
+        self.total, self.done, self.num_computed = total, done, 0
+        self.began = self.shown = time.monotonic()
+        self.task = self.progress.add_task("images", total=total, completed=done, note="")
+
+    def advanced(self, num: int) -> None:
+        """Advances the bar."""
+        self.num_computed += num
+        self.done = min(self.done + num, self.total)
+        now = time.monotonic()
+        rate = self.num_computed / max(now - self.began, 1e-9)
+        self.progress.update(self.task, completed=self.done, note=f"{rate:,.0f} images/s")
+        if not self.console.is_terminal and now - self.shown > LINE_SECONDS:
+            self.shown = now
+            left = timedelta(seconds=round((self.total - self.done) / rate))
+            self.say(f"{self.done:,} of {self.total:,} images, {rate:,.0f} images/s, {left} left")
+
+    def ended(self) -> None:
+        """Takes the bar away and prints how long it took."""
+        self.progress.remove_task(self.task)
+        seconds = time.monotonic() - self.began
+        rate = self.num_computed / max(seconds, 1e-9)
+        took = timedelta(seconds=round(seconds))
+        self.say(f"{self.num_computed:,} images computed in {took} ({rate:,.0f} images/s).")
 
 
 class LiveProgress(L.Callback):
@@ -32,17 +97,7 @@ class LiveProgress(L.Callback):
     def __init__(self, console: Console, title: str, num_cycles: int) -> None:
         self.console = console
         self.num_cycles = num_cycles
-        self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
-            console=console,
-            disable=not console.is_terminal,
-            transient=True,
-        )
+        self.progress = bars(console)
         self.run = self.progress.add_task(title, total=num_cycles, note="")
         self.fit = self.progress.add_task("fitting", total=None, note="")
 

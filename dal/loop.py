@@ -1,14 +1,12 @@
 """The active learning loop: fit, select, evaluate, record, label; repeat."""
 
-import logging
 import math
 import platform
 import signal
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from functools import partial
+from contextlib import nullcontext
 from typing import Any
 
 import lightning as L
@@ -25,20 +23,7 @@ from dal.errors import ConfigError, DataError, RecordError, did_you_mean
 from dal.record import RunDirectory
 from dal.strategies import Strategy
 from dal.tracking import Tracker, Tracking
-
-# A trainer lives for one cycle and shows nothing: each of these would take longer than a fit that
-# lasts a fraction of a second. Checkpoints are not needed, since a killed run repeats its cycle.
-DEFAULT_TRAINER: Callable[..., L.Trainer] = partial(
-    L.Trainer,
-    max_epochs=200,
-    accelerator="auto",
-    devices=1,
-    logger=False,
-    enable_checkpointing=False,
-    enable_progress_bar=False,
-    enable_model_summary=False,
-    num_sanity_val_steps=0,
-)
+from dal.trainers import DEFAULT_TRAINER, quiet_lightning
 
 
 class ALLoop:
@@ -325,21 +310,6 @@ class ALLoop:
                 "numpy": np.__version__,
             },
         }
-
-
-@contextmanager
-def quiet_lightning() -> Iterator[None]:
-    """Keeps every trainer from announcing the same devices, tips and epochs again."""
-    log = logging.getLogger("lightning.pytorch")
-    level = log.level
-    log.setLevel(logging.WARNING)
-    with warnings.catch_warnings():
-        # Lightning 2.6 calls a function that torch 2.13 renames; a user can do nothing about it.
-        warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
-        try:
-            yield
-        finally:
-            log.setLevel(level)
 
 
 def _device_name(device: torch.device) -> str:

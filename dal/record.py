@@ -26,6 +26,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
+from dal import files
 from dal.curve import CycleResult
 from dal.errors import RecordError
 
@@ -59,8 +60,8 @@ class RunDirectory:
         path: The directory; made if it is not there.
         config: The resolved configuration: plain mappings, lists and scalars.
         overwrite: Whether to start afresh, rather than resume, when the run is already there.
-        free_keys: Top-level keys of ``config`` that may differ on resumption, since no result
-            depends on them.
+        free_keys: Dotted keys of ``config`` that may differ on resumption, with all below them,
+            since no result depends on them.
     """
 
     def __init__(
@@ -213,8 +214,7 @@ class RunDirectory:
         if not isinstance(stored, dict) or not stored:
             raise RecordError(f"{file} holds no configuration. {self._repair()}")
         differences = _differences(
-            {str(key): value for key, value in stored.items() if key not in self.free_keys},
-            {key: value for key, value in self.config.items() if key not in self.free_keys},
+            {str(key): value for key, value in stored.items()}, self.config, self.free_keys
         )
         if differences and not any((self.path / name).exists() for name in (CURVE, ACQUISITIONS)):
             # It failed before it began, for example over its data: nothing is lost.
@@ -310,17 +310,9 @@ class RunDirectory:
 
     def _write(self, name: str, content: str | bytes) -> None:
         file = self.path / name
-        # One name for good: what a killed run leaves behind is overwritten by the next.
-        draft = self.path / f".{name}.tmp"
-        data = content.encode() if isinstance(content, str) else content
         try:
-            with open(draft, "wb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(draft, file)
+            files.write_atomically(file, content)
         except OSError as error:
-            _remove_quietly(draft)
             raise RecordError(
                 f"Cannot write {file}: {error.strerror or error}. What was there before is "
                 "untouched. Make room or permit writing and run the same command again: it "
@@ -341,13 +333,16 @@ def _csv_text(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return text.getvalue()
 
 
-def _differences(stored: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:
+def _differences(
+    stored: Mapping[str, Any], current: Mapping[str, Any], free_keys: Sequence[str]
+) -> list[str]:
     there, here = _flat(stored), _flat(current)
     absent = object()
     return [
         f"{key}: {_shown(there, key)} → {_shown(here, key)}"
         for key in sorted(there.keys() | here.keys())
         if there.get(key, absent) != here.get(key, absent)
+        and not any(f"{key}.".startswith(f"{free}.") for free in free_keys)
     ]
 
 
@@ -363,10 +358,3 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _shown(config: Mapping[str, Any], key: str) -> str:
     return repr(config[key]) if key in config else "(not set)"
-
-
-def _remove_quietly(file: Path) -> None:
-    try:
-        file.unlink(missing_ok=True)
-    except OSError:
-        return  # the error that led here is the one to report

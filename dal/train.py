@@ -28,7 +28,8 @@ def train(cfg: DictConfig, console: Console) -> "LearningCurve":
         DalError: If the configuration, the data or the run directory is not as expected.
     """
     # Here and not above: they take seconds to load, and `--help` needs none of them.
-    from dal.console import LiveProgress
+    from dal.console import ExtractionProgress, LiveProgress
+    from dal.data import Images
     from dal.loop import ALLoop
     from dal.record import RunDirectory
 
@@ -38,12 +39,15 @@ def train(cfg: DictConfig, console: Console) -> "LearningCurve":
     configuration.check_keys(resolved)
     parts = {
         key: instantiate(cfg[key], _convert_="all")
-        for key in ("data", "head", "strategy", "trainer", "logger")
+        for key in ("head", "strategy", "trainer", "logger")
     }
+    datamodule = configuration.datamodule(cfg, parts["trainer"])
     title = f"{cfg.name} {cfg.strategy_name} seed {cfg.seed}"
     with LiveProgress(console, title, num_cycles=cfg.al.num_acq + 1) as live:
+        if isinstance(datamodule, Images) and datamodule.extractor is not None:
+            datamodule.extractor.reporter = ExtractionProgress(live.console, live.progress)
         loop = ALLoop(
-            parts["data"],
+            datamodule,
             parts["head"],
             parts["strategy"],
             **cfg.al,

@@ -17,7 +17,8 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from dal.data import Tensors
 from dal.head import LinearHead
-from dal.loop import DEFAULT_TRAINER, ALLoop
+from dal.loop import ALLoop
+from dal.trainers import DEFAULT_TRAINER
 
 settings.register_profile("dal", deadline=None, derandomize=True)
 settings.load_profile("dal")

@@ -8,12 +8,23 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from dal import config
+from dal.data import Images
 from dal.errors import ConfigError, did_you_mean
 
-GROUPS = ("data", "head", "strategy", "trainer", "logger", "experiment")
+GROUPS = (
+    *("data", "backbone", "features", "head", "strategy"),
+    *("trainer", "logger", "experiment"),
+)
 OPTIONS = [
     (group, path.stem) for group in GROUPS for path in sorted((config.folder() / group).glob("*"))
 ]
+# What an option needs that only its user knows.
+EXTRA = {
+    ("data", "features"): ["data.path=DIR"],
+    ("data", "imagefolder"): ["data.path=DIR"],
+    ("data", "dataset"): ["data.path=DIR"],
+    ("backbone", "transformers"): ["backbone.id=owner/name"],
+}
 
 
 def composed(*overrides: str) -> DictConfig:
@@ -27,13 +38,20 @@ def composed(*overrides: str) -> DictConfig:
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_every_option_composes_and_constructs(group: str, option: str, tmp_path: Path) -> None:
     override = f"+experiment={option}" if group == "experiment" else f"{group}={option}"
-    extra = [f"data.path={tmp_path}"] if (group, option) == ("data", "features") else []
-    cfg = composed(override, *extra)
+    extra = EXTRA.get((group, option), [])
+    if group in ("backbone", "features"):
+        extra = ["data=cifar10", *extra]
+    cfg = composed(override, *(word.replace("DIR", str(tmp_path)) for word in extra))
     resolved = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     assert isinstance(resolved, dict)
     config.check_keys(resolved)  # type: ignore[arg-type]
-    for key in ("data", "head", "strategy", "trainer", "logger"):
+    for key in ("head", "strategy", "trainer", "logger"):
         instantiate(cfg[key], _convert_="all")
+    datamodule = config.datamodule(cfg, instantiate(cfg.trainer))
+    assert isinstance(datamodule, Images) == bool(cfg.backbone)
+    if isinstance(datamodule, Images):
+        assert datamodule.extractor is not None
+        assert datamodule.extractor.backbone.transform.crop == cfg.backbone.transform.crop
     head = instantiate(cfg.head)(num_features=3, num_classes=2)
     assert head.configure_optimizers()["lr_scheduler"].T_max == cfg.trainer.max_epochs
 
@@ -85,3 +103,31 @@ def test_hints() -> None:
     assert did_you_mean("num_acq", keys) == "Did you mean 'al.num_acq'?"
     assert did_you_mean("stratgy", keys) == "Did you mean 'strategy'?"
     assert did_you_mean("xyz", ["b", "a"]) == "Known: a, b."
+
+
+@pytest.mark.parametrize(
+    ("experiment", "num_init", "acq_size"),
+    [
+        ("cifar10", 10, 10),
+        ("stl10", 10, 10),
+        ("snacks", 10, 10),
+        ("cifar100", 100, 100),
+        ("food101", 100, 100),
+        ("stanford_dogs", 100, 100),
+        ("flowers102", 25, 25),
+        ("tiny_imagenet", 200, 200),
+        ("imagenet", 1000, 1000),
+    ],
+)
+def test_the_nine_experiments(experiment: str, num_init: int, acq_size: int) -> None:
+    cfg = composed(f"+experiment={experiment}", "strategy=margin", "seed=3")
+    assert cfg.al == {"num_init": num_init, "acq_size": acq_size, "num_acq": 20, "init": "random"}
+    assert cfg.run_dir == f"outputs/{experiment}/margin/seed_3"
+    assert cfg.backbone.id == "facebook/dinov2-small"
+    assert len(cfg.backbone.revision) == 40
+
+
+def test_a_backbone_is_chosen_by_name_or_folder() -> None:
+    cfg = composed("+experiment=imagenet", "backbone=dinov2_vitl14", "backbone.weights=/w")
+    assert (cfg.backbone.id, cfg.backbone.weights) == ("facebook/dinov2-large", "/w")
+    assert cfg.backbone.transform.resize == 256

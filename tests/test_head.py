@@ -12,7 +12,7 @@ from dal import threads
 from dal.data import Chunks, Tensors
 from dal.errors import ConfigError
 from dal.head import NUM_CALIBRATION_BINS, LinearHead
-from dal.loop import quiet_lightning
+from dal.trainers import quiet_lightning
 from tests import reference
 from tests.conftest import NUM_EPOCHS
 

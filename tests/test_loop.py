@@ -14,10 +14,11 @@ from dal.curve import CycleResult
 from dal.data import Tensors
 from dal.errors import ConfigError, DataError, RecordError
 from dal.head import LinearHead
-from dal.loop import DEFAULT_TRAINER, ALLoop
+from dal.loop import ALLoop
 from dal.record import ACQUISITIONS, CURVE, PLOT, SUMMARY, RunDirectory
 from dal.strategies import Margin, Query, Random, Strategy
 from dal.tracking import LightningTracker
+from dal.trainers import DEFAULT_TRAINER
 
 Loop = Callable[..., ALLoop]
 CONFIGURATION = {"seed": 0}

@@ -13,11 +13,11 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from wandb.sdk.launch.sweeps.utils import load_sweep_config
 
 import wandb
 from dal import config
 from wandb import wandb_agent
-from wandb.sdk.launch.sweeps.utils import load_sweep_config
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "sweeps").glob("*.yaml"))

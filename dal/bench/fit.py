@@ -55,7 +55,7 @@ def lightning_fit(features: "Tensor", labels: "Tensor", num_epochs: int) -> None
 
     from dal.data import Tensors
     from dal.head import LinearHead
-    from dal.loop import DEFAULT_TRAINER, quiet_lightning
+    from dal.trainers import DEFAULT_TRAINER, quiet_lightning
 
     with quiet_lightning():
         data = Tensors(features, labels, features, labels, dev_fraction=0)

@@ -1,0 +1,125 @@
+"""``python -m dal.extract``: features of images, computed once and kept for experiments."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hydra
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from dal import config as configuration
+from dal.errors import ConfigError, DalError, DataError
+
+if TYPE_CHECKING:
+    from dal.data.cache import Entry
+
+configuration.register()
+
+INTERRUPTED = 130  # the shell's status of a command ended by Ctrl-C
+
+
+def extract(cfg: DictConfig, console: Console) -> dict[str, "Entry"]:
+    """Computes the features that a composed configuration asks for, and copies them to ``out``.
+
+    Returns:
+        What is in the cache, by ``"train"`` and ``"test"``.
+
+    Raises:
+        DalError: If the configuration, the images, the weights or the cache are not as expected.
+    """
+    # Here and not above: they take seconds to load, and `--help` needs none of them.
+    from dal.console import ExtractionProgress, bars
+    from dal.data import ImageFolder, Images
+
+    resolved: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    configuration.check_keys(resolved, configuration.ExtractRoot)
+    trainer = instantiate(cfg.trainer, _convert_="all")
+    images = configuration.datamodule(cfg, trainer)
+    if not isinstance(images, Images) or images.extractor is None:
+        raise ConfigError(
+            f"Expected `data` to be images, got {type(images).__name__}: its features are there "
+            "already. Choose for example data=imagefolder data.path=DIR."
+        )
+    wanted = {key: name for key, name in images.splits.items() if name is not None}
+    if isinstance(images, ImageFolder) and type(images) is ImageFolder:
+        there = images.available_splits()
+        wanted = {key: name for key, name in wanted.items() if name in there}
+    out = None if cfg.out is None else _usable(Path(cfg.out))
+    entries = {}
+    with bars(console) as progress:
+        images.extractor.reporter = ExtractionProgress(console, progress)
+        for key, name in wanted.items():
+            entries[key] = images.entry(name)
+            features, _ = entries[key].load()
+            if out is not None:
+                _copy(entries[key], out, key)
+            shape = " × ".join(f"{size:,}" for size in features.shape)
+            console.print(
+                f"{key}: {shape} {entries[key].manifest['dtype']} in {out or entries[key].path}",
+                soft_wrap=True,
+            )
+    return entries
+
+
+def _usable(out: Path) -> Path:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"Cannot use `out`: {out} cannot be made ({error.strerror}). Choose another folder."
+        ) from error
+    return out
+
+
+def _copy(entry: "Entry", out: Path, split: str) -> None:
+    """Copies the files of an entry under the names that ``data=features`` reads."""
+    for name in entry.manifest["files"]:
+        target = out / f"{split}_{name}"
+        draft = target.with_name(f".{target.name}.tmp")
+        try:
+            shutil.copyfile(entry.path / name, draft)
+            os.replace(draft, target)
+        except OSError as error:
+            raise DataError(
+                f"Cannot write {target}: {error.strerror}. The features are in the cache: make "
+                "room or choose another `out`, and run the same command again."
+            ) from error
+
+
+def main() -> None:
+    """The command: exits with 0 if the features are there, with 1 if they are not."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Hydra would print its own errors, and shorten the traceback of ours, before we see them.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    console = Console(highlight=False)
+    errors = Console(stderr=True, highlight=False)
+    overrides = [argument for argument in sys.argv[1:] if "=" in argument]
+
+    def job(cfg: DictConfig) -> None:
+        extract(cfg, console)
+
+    command = hydra.main(
+        version_base="1.3", config_path=str(configuration.folder()), config_name="extract"
+    )(job)
+    try:
+        command()
+    except KeyboardInterrupt:
+        errors.print("Interrupted. Run the same command again: it goes on where it was.")
+        sys.exit(INTERRUPTED)
+    except DalError as error:
+        errors.print("[bold red]Error:[/]", str(error), soft_wrap=True)
+        sys.exit(1)
+    except Exception as error:
+        message = configuration.explained(error, overrides, "extract")
+        if message is None:
+            raise
+        errors.print("[bold red]Error:[/]", message, soft_wrap=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
