@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from dal import config as configuration
-from dal.errors import DalError
+from dal.errors import ConfigError, DalError
 
 if TYPE_CHECKING:
     from dal.curve import LearningCurve
@@ -43,27 +45,34 @@ def train(cfg: DictConfig, console: Console) -> "LearningCurve":
     }
     datamodule = configuration.datamodule(cfg, parts["trainer"])
     title = f"{cfg.name} {cfg.strategy_name} seed {cfg.seed}"
-    with LiveProgress(console, title, num_cycles=cfg.al.num_acq + 1) as live:
-        if isinstance(datamodule, Images) and datamodule.extractor is not None:
-            datamodule.extractor.reporter = ExtractionProgress(live.console, live.progress)
-        loop = ALLoop(
-            datamodule,
-            parts["head"],
-            parts["strategy"],
-            **cfg.al,
-            seed=cfg.seed,
-            eval_split=cfg.eval_split,
-            trainer=parts["trainer"],
-            callbacks=[live],
-            trackers=[parts["logger"]] if parts["logger"] else [],
-            record=RunDirectory(
-                cfg.run_dir,
-                resolved,
-                overwrite=cfg.overwrite,
-                free_keys=configuration.FREE_KEYS,
-            ),
-            title=title,
+    live = LiveProgress(console, title, num_cycles=cfg.al.num_acq + 1)
+    if isinstance(datamodule, Images) and datamodule.extractor is not None:
+        datamodule.extractor.reporter = ExtractionProgress(live.console, live.progress)
+    loop = ALLoop(
+        datamodule,
+        parts["head"],
+        parts["strategy"],
+        **cfg.al,
+        seed=cfg.seed,
+        eval_split=cfg.eval_split,
+        trainer=parts["trainer"],
+        callbacks=[live],
+        trackers=[parts["logger"]] if parts["logger"] else [],
+        record=RunDirectory(
+            cfg.run_dir,
+            resolved,
+            overwrite=cfg.overwrite,
+            free_keys=configuration.FREE_KEYS,
+        ),
+        title=title,
+    )
+    if loop.ranks.num > 1 and HydraConfig.get().mode is RunMode.MULTIRUN:
+        raise ConfigError(
+            "Expected one device with -m, or one run with several: every process would start the "
+            "whole series. Run them one by one, or with trainer.devices=1."
         )
+    console.quiet = not loop.ranks.is_first
+    with live:
         num_before = None
         for result in loop.cycles():
             if num_before is None:
