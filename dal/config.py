@@ -31,6 +31,8 @@ FREE_KEYS = (
     "cache_dir",
     "features.batch_size",
     "features.num_workers",
+    "trainer.devices",
+    "trainer.strategy",
 )
 
 

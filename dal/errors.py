@@ -32,6 +32,10 @@ class ResourceError(DalError):
     """A computation that the machine has too little memory for."""
 
 
+class RankError(DalError):
+    """Another process of the run has failed, and has said why."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A sentence that names the known name closest to ``name``, or else lists all of them.
 

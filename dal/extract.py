@@ -32,6 +32,8 @@ def extract(cfg: DictConfig, console: Console) -> dict[str, "Entry"]:
     # Here and not above: they take seconds to load, and `--help` needs none of them.
     from dal.console import ExtractionProgress, bars
     from dal.data import ImageFolder, Images
+    from dal.ranks import Ranks
+    from dal.trainers import quiet_lightning
 
     for key in ("data", "backbone", "features", "trainer"):
         OmegaConf.to_container(cfg[key], throw_on_missing=True)
@@ -48,6 +50,8 @@ def extract(cfg: DictConfig, console: Console) -> dict[str, "Entry"]:
     if isinstance(images, ImageFolder) and type(images) is ImageFolder:
         there = images.available_splits()
         wanted = {key: name for key, name in wanted.items() if name in there}
+    with quiet_lightning():
+        console.quiet = not Ranks(trainer()).is_first
     out = None if cfg.out is None else _usable(Path(cfg.out))
     entries = {}
     with bars(console) as progress:
@@ -55,7 +59,7 @@ def extract(cfg: DictConfig, console: Console) -> dict[str, "Entry"]:
         for key, name in wanted.items():
             entries[key] = images.entry(name)
             features, _ = entries[key].load()
-            if out is not None:
+            if out is not None and not console.quiet:
                 _copy(entries[key], out, key)
             shape = " × ".join(f"{size:,}" for size in features.shape)
             console.print(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import lightning as L
 import torch.nn.functional as F
@@ -51,12 +51,16 @@ class LinearHead(L.LightningModule):
         self.linear = nn.Linear(num_features, num_classes)
         self.make_optimizer = optimizer
         self.make_scheduler = scheduler
+        # Every rank evaluates all rows: counting them once per rank would change the last digits.
+        alone: Any = {"sync_on_compute": False}
         # "micro" is the share of right predictions; the default, "macro", weighs classes alike.
-        self.accuracy = MulticlassAccuracy(num_classes, average="micro", validate_args=False)
-        self.nll = MeanMetric()
-        self.brier = MeanMetric()
+        self.accuracy = MulticlassAccuracy(
+            num_classes, average="micro", validate_args=False, **alone
+        )
+        self.nll = MeanMetric(**alone)
+        self.brier = MeanMetric(**alone)
         self.ece = MulticlassCalibrationError(
-            num_classes, n_bins=NUM_CALIBRATION_BINS, validate_args=False
+            num_classes, n_bins=NUM_CALIBRATION_BINS, validate_args=False, **alone
         )
 
     def forward(self, features: Tensor) -> Tensor:

@@ -7,13 +7,13 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
+from functools import cached_property
 from typing import Any
 
 import lightning as L
 import numpy as np
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.loggers import Logger
 from torch import Tensor
 
 import dal
@@ -21,8 +21,10 @@ from dal import memory, plots, randomness
 from dal.curve import CycleResult, LearningCurve
 from dal.data import INITIAL_DRAWS, ALDataModule
 from dal.errors import ConfigError, DataError, RecordError, did_you_mean
+from dal.ranks import Ranks, Replicated
 from dal.record import RunDirectory
 from dal.strategies import Strategy
+from dal.tracking import Tracker, Tracking
 from dal.trainers import DEFAULT_TRAINER, quiet_lightning
 
 
@@ -46,7 +48,7 @@ class ALLoop:
         eval_split: ``"test"``, or ``"dev"`` for the choice of hyperparameters.
         trainer: Makes the trainer of a cycle, called as ``trainer(callbacks=[...])``.
         callbacks: Further callbacks of every trainer; they come before the strategy.
-        loggers: Get every cycle's results, with the number of labels as the step.
+        trackers: Follow the run; none of them can stop it once it computes.
         record: Where the run is written to and resumed from; nowhere if not given.
         title: What the picture of the curve says above it.
 
@@ -68,7 +70,7 @@ class ALLoop:
         eval_split: str = "test",
         trainer: Callable[..., L.Trainer] = DEFAULT_TRAINER,
         callbacks: Sequence[L.Callback] = (),
-        loggers: Sequence[Logger] = (),
+        trackers: Sequence[Tracker] = (),
         record: RunDirectory | None = None,
         title: str = "",
     ) -> None:
@@ -93,11 +95,17 @@ class ALLoop:
         self.eval_split = eval_split
         self.trainer = trainer
         self.callbacks = callbacks
-        self.loggers = loggers
+        self.trackers = trackers
         self.record = record
         self.title = title
         self._results: list[CycleResult] = []
         self._acquired: list[Tensor] = []
+
+    @cached_property
+    def ranks(self) -> Ranks:
+        """The processes that do the run together; a single one unless the trainer has more."""
+        with quiet_lightning():
+            return Ranks(self._new_trainer([]))
 
     @property
     def curve(self) -> LearningCurve:
@@ -124,25 +132,35 @@ class ALLoop:
         Raises:
             DataError: If the examples cannot be learned from, or are fewer than the run needs.
             RecordError: If the run directory cannot be written to or belongs to another run.
+            DalError: If a tracker cannot do what the user asked it for.
         """
-        with self.record or nullcontext():
-            self._results, self._acquired = self._recorded()
-            if len(self._results) <= self.num_acq:
-                self._start()
+        # The first rank alone reads, writes and reports.
+        record = self.record if self.ranks.is_first else None
+        trackers = self.trackers if self.ranks.is_first else ()
+        with record or nullcontext(), Tracking(trackers) as tracking, self.ranks:
+            self._results, self._acquired = self._recorded(record)
+            tracking.start(record, self._results)
+            if len(self._results) <= self.num_acq or self.ranks.are_running:
+                self._start(record)
                 for cycle in range(len(self._results), self.num_acq + 1):
-                    yield self._cycle(cycle)
-            self._finish()
+                    result = self._cycle(cycle, record)
+                    tracking.log(result)
+                    yield result
+            self._finish(record)
+            tracking.finish(self.curve)
 
-    def _recorded(self) -> tuple[list[CycleResult], list[Tensor]]:
-        if self.record is None:
+    def _recorded(self, record: RunDirectory | None) -> tuple[list[CycleResult], list[Tensor]]:
+        if record is None:
             return [], []
-        results, acquired = self.record.progress()
+        results, acquired = record.progress()
         # A run killed between its two files has selected for a cycle that it has not finished.
         return results, acquired[: min(len(results), self.num_acq) + 1]
 
-    def _start(self) -> None:
-        """Brings the datamodule to where the record ends."""
-        self.datamodule.prepare_data()
+    def _start(self, record: RunDirectory | None) -> None:
+        """Brings the datamodule of every rank to where the record ends."""
+        if self.ranks.is_first:
+            self.datamodule.prepare_data()
+        self.ranks.wait()  # the other processes start here, and find the data prepared
         self.datamodule.setup("fit")
         self.datamodule.forget_labels()
         pool, budget = self.datamodule.num_unlabeled, self.num_init + self.acq_size * self.num_acq
@@ -156,9 +174,11 @@ class ALLoop:
             self.num_init, self.init, randomness.stream(self.seed, 0, "initial pool")
         )
         self.datamodule.eval_dataloader(self.eval_split)  # refuses now, not after a long fit
-        if self.record:
-            self._record_origin(self.record, initial)
-        self._acquired = self._acquired or [initial]
+        if record:
+            self._record_origin(record, initial)
+        self._results, self._acquired = self.ranks.shared(
+            (self._results, self._acquired or [initial])
+        )
         for indices in self._acquired:
             self.datamodule.label(indices)
 
@@ -184,7 +204,7 @@ class ALLoop:
                     stacklevel=2,
                 )
 
-    def _cycle(self, cycle: int) -> CycleResult:
+    def _cycle(self, cycle: int, record: RunDirectory | None) -> CycleResult:
         is_last = cycle == self.num_acq
         if not is_last:
             selection_generator = randomness.stream(self.seed, cycle, "selection")
@@ -194,7 +214,9 @@ class ALLoop:
             head = self.head(
                 num_features=self.datamodule.num_features, num_classes=self.datamodule.num_classes
             )
-            trainer = self._new_trainer([*self.callbacks, *([] if is_last else [self.strategy])])
+            trainer = self._new_trainer(
+                [Replicated(), *self.callbacks, *([] if is_last else [self.strategy])]
+            )
             device = trainer.strategy.root_device
             if device.type == "cuda":
                 torch.cuda.reset_peak_memory_stats(device)
@@ -218,7 +240,8 @@ class ALLoop:
             assert selection is not None
             query_seconds = selection.seconds
             fit_seconds -= query_seconds
-            self._acquired.append(self.datamodule.unlabeled_indices[selection.positions])
+            positions = self.ranks.shared(selection.positions)
+            self._acquired.append(self.datamodule.unlabeled_indices[positions])
         result = CycleResult(
             cycle=cycle,
             num_labeled=len(self.datamodule.labeled_indices),
@@ -228,15 +251,10 @@ class ALLoop:
             peak_memory_mib=round(_peak_memory_mib(device), 1),
         )
         self._results.append(result)
-        if self.record:
+        if record:
             # The order matters: a cycle counts as finished when its row is on the curve.
-            self.record.write_acquisitions(self._acquired)
-            self.record.write_curve(self._results)
-        for logger in self.loggers:
-            logger.log_metrics(
-                {**metrics, "fit_seconds": result.fit_seconds, "query_seconds": query_seconds or 0},
-                step=result.num_labeled,
-            )
+            record.write_acquisitions(self._acquired)
+            record.write_curve(self._results)
         if not is_last:
             self.datamodule.label(self._acquired[-1])
         return result
@@ -265,15 +283,15 @@ class ALLoop:
             )
         return metrics
 
-    def _finish(self) -> None:
-        if self.record is None:
+    def _finish(self, record: RunDirectory | None) -> None:
+        if record is None:
             return
-        summary = self.record.read_summary()
+        summary = record.read_summary()
         if summary.get("finished"):
             return
         curve = self.curve
-        self.record.write_plot(plots.learning_curve(curve, self.title))
-        self.record.write_summary(
+        record.write_plot(plots.learning_curve(curve, self.title))
+        record.write_summary(
             {
                 **summary,
                 "finished": True,

@@ -9,6 +9,7 @@ Files, each replaced atomically:
   it is in ``acquisitions.csv`` by then.
 * ``curve.png``: the learning curve, drawn when the run is complete.
 * ``summary.json``: what the run is and was made with; when it is complete, its results.
+* ``tracking.json``: under which id the run is known elsewhere.
 """
 
 import csv
@@ -30,8 +31,8 @@ from dal.curve import CycleResult
 from dal.errors import RecordError
 
 CONFIG, CURVE, ACQUISITIONS = "config.yaml", "curve.csv", "acquisitions.csv"
-PLOT, SUMMARY = "curve.png", "summary.json"
-FILES = (CONFIG, CURVE, ACQUISITIONS, PLOT, SUMMARY)
+PLOT, SUMMARY, TRACKING = "curve.png", "summary.json", "tracking.json"
+FILES = (CONFIG, CURVE, ACQUISITIONS, PLOT, SUMMARY, TRACKING)
 LOCK = ".lock"
 ACQUISITION_COLUMNS = ["cycle", "order", "index"]
 MEASURED_COLUMNS = ["fit_seconds", "query_seconds", "peak_memory_mib"]
@@ -169,18 +170,23 @@ class RunDirectory:
         Raises:
             RecordError: If it is damaged.
         """
-        file = self.path / SUMMARY
-        if not file.exists():
-            return {}
-        try:
-            summary = json.loads(file.read_text())
-        except ValueError as error:
-            raise RecordError(f"{file} is damaged ({error}). {self._repair()}") from error
-        return dict(summary)
+        return self._read_json(SUMMARY)
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Records what the run is and, in the end, what came of it."""
         self._write(SUMMARY, json.dumps(summary, indent=2) + "\n")
+
+    def read_tracking(self) -> dict[str, Any]:
+        """What a tracker has kept here of the run's identity elsewhere; empty if nothing.
+
+        Raises:
+            RecordError: If it is damaged.
+        """
+        return self._read_json(TRACKING)
+
+    def write_tracking(self, identity: Mapping[str, Any]) -> None:
+        """Keeps the run's identity elsewhere."""
+        self._write(TRACKING, json.dumps(identity) + "\n")
 
     def write_plot(self, png: bytes) -> None:
         """Records the learning curve as a picture."""
@@ -281,6 +287,15 @@ class RunDirectory:
                 raise RecordError(f"{file}, line {number + 2}, is out of order. {self._repair()}")
             by_cycle[cycle].append(index)
         return [torch.tensor(indices) for indices in by_cycle]
+
+    def _read_json(self, name: str) -> dict[str, Any]:
+        file = self.path / name
+        if not file.exists():
+            return {}
+        try:
+            return dict(json.loads(file.read_text()))
+        except (TypeError, ValueError) as error:
+            raise RecordError(f"{file} is damaged ({error}). {self._repair()}") from error
 
     def _read_csv(self, file: Path) -> tuple[list[str], list[list[str]]]:
         text = file.read_text(encoding="utf-8", errors="replace")

@@ -4,12 +4,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from dal import command
 from dal import config as configuration
+from dal.errors import ConfigError
 
 if TYPE_CHECKING:
     from dal.curve import LearningCurve
@@ -43,27 +46,34 @@ def train(cfg: DictConfig, console: Console) -> "LearningCurve":
         for key in ("head", "strategy", "trainer", "logger")
     }
     datamodule = configuration.datamodule(cfg, parts["trainer"])
-    with LiveProgress(console, title(cfg), num_cycles=cfg.al.num_acq + 1) as live:
-        if isinstance(datamodule, Images) and datamodule.extractor is not None:
-            datamodule.extractor.reporter = ExtractionProgress(live.console, live.progress)
-        loop = ALLoop(
-            datamodule,
-            parts["head"],
-            parts["strategy"],
-            **cfg.al,
-            seed=cfg.seed,
-            eval_split=cfg.eval_split,
-            trainer=parts["trainer"],
-            callbacks=[live],
-            loggers=list(parts["logger"].values()),
-            record=RunDirectory(
-                cfg.run_dir,
-                resolved,
-                overwrite=cfg.overwrite,
-                free_keys=configuration.FREE_KEYS,
-            ),
-            title=title(cfg),
+    live = LiveProgress(console, title(cfg), num_cycles=cfg.al.num_acq + 1)
+    if isinstance(datamodule, Images) and datamodule.extractor is not None:
+        datamodule.extractor.reporter = ExtractionProgress(live.console, live.progress)
+    loop = ALLoop(
+        datamodule,
+        parts["head"],
+        parts["strategy"],
+        **cfg.al,
+        seed=cfg.seed,
+        eval_split=cfg.eval_split,
+        trainer=parts["trainer"],
+        callbacks=[live],
+        trackers=[parts["logger"]] if parts["logger"] else [],
+        record=RunDirectory(
+            cfg.run_dir,
+            resolved,
+            overwrite=cfg.overwrite,
+            free_keys=configuration.FREE_KEYS,
+        ),
+        title=title(cfg),
+    )
+    if loop.ranks.num > 1 and HydraConfig.get().mode is RunMode.MULTIRUN:
+        raise ConfigError(
+            "Expected one device with -m, or one run with several: every process would start the "
+            "whole series. Run them one by one, or with trainer.devices=1."
         )
+    console.quiet = not loop.ranks.is_first
+    with live:
         num_before = None
         for result in loop.cycles():
             if num_before is None:

@@ -15,6 +15,7 @@ DEFAULT_TRAINER: Callable[..., L.Trainer] = partial(
     max_epochs=200,
     accelerator="auto",
     devices=1,
+    strategy="auto",
     logger=False,
     enable_checkpointing=False,
     enable_progress_bar=False,
@@ -26,13 +27,17 @@ DEFAULT_TRAINER: Callable[..., L.Trainer] = partial(
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
     """Keeps every trainer from announcing the same devices, tips and epochs again."""
-    log = logging.getLogger("lightning.pytorch")
-    level = log.level
-    log.setLevel(logging.WARNING)
+    logs = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [log.level for log in logs]
+    for log in logs:
+        log.setLevel(logging.WARNING)
     with warnings.catch_warnings():
         # Lightning 2.6 calls a function that torch 2.13 renames; a user can do nothing about it.
         warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
+        # A login node has srun; what runs there without it is meant to.
+        warnings.filterwarnings("ignore", message=".*`srun` command is available")
         try:
             yield
         finally:
-            log.setLevel(level)
+            for log, level in zip(logs, levels, strict=True):
+                log.setLevel(level)

@@ -17,6 +17,7 @@ from dal.head import LinearHead
 from dal.loop import ALLoop
 from dal.record import ACQUISITIONS, CURVE, PLOT, SUMMARY, RunDirectory
 from dal.strategies import Margin, Query, Random, Strategy
+from dal.tracking import LightningTracker
 from dal.trainers import DEFAULT_TRAINER
 
 Loop = Callable[..., ALLoop]
@@ -255,8 +256,7 @@ def test_heads_may_use_the_global_generator(short_loop: Loop, tmp_path: Path) ->
 
 def test_lightning_loggers_get_every_cycle(short_loop: Loop, tmp_path: Path) -> None:
     logger = CSVLogger(tmp_path, name="", version="")
-    short_loop(loggers=[logger]).run()
-    logger.save()
+    short_loop(trackers=[LightningTracker(logger)]).run()
     rows = (tmp_path / "metrics.csv").read_text().splitlines()
     assert len(rows) == 5
     steps = [row.split(",")[rows[0].split(",").index("step")] for row in rows[1:]]

@@ -4,7 +4,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
@@ -12,7 +12,6 @@ from typing import Any, NamedTuple, Protocol
 import lightning as L
 import numpy as np
 import torch
-from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -25,6 +24,7 @@ from dal.data.reporting import Reporter
 from dal.data.transform import Transform
 from dal.errors import ConfigError, DataError, did_you_mean
 from dal.files import LocalFiles
+from dal.ranks import Ranks
 from dal.trainers import DEFAULT_TRAINER, quiet_lightning
 
 DTYPES = {"float16": np.float16, "float32": np.float32}
@@ -130,36 +130,29 @@ class FeatureExtractor:
             "backbone": self.backbone.request(),
             "dtype": self.dtype,
         }
-        trainer, writer = self._new_trainer()
-        found = _agreed(self._find(request, source, split))
-        if found is not None:
-            return found
-        with self._lock(trainer, caches.address(request), f"the features of {split}"):
-            found = _agreed(self._find(request, source, split))  # another may have been faster
-            if found is None:
-                found = self._computed(request, source, split, trainer, writer)
-        return found
-
-    def _find(self, request: dict[str, Any], source: ImageSource, split: str) -> Entry | None:
-        present = [*self.backbone.local_files(), *source.local_files(split)]
-        return self.cache.find(request, present, self.reporter)
-
-    def _new_trainer(self) -> tuple[L.Trainer, "PartWriter"]:
         writer = PartWriter(self.reporter)
         with quiet_lightning():
             # Each process knows its own batches: see Embedding.predict_dataloader.
             trainer = self.trainer(callbacks=[writer], use_distributed_sampler=False)
-        environment = getattr(trainer.strategy, "cluster_environment", None)
-        if trainer.world_size > 1 and not isinstance(environment, LightningEnvironment):
-            # All processes are there from the start: let them agree on what there is to do.
-            trainer.strategy.setup_environment()
-        return trainer, writer
+        with Ranks(trainer) as ranks, ExitStack() as held:
+            found = None
+            if ranks.is_first:
+                found = self._find(request, source, split)
+                if found is None:
+                    name = caches.address(request)
+                    held.enter_context(
+                        self.cache.lock(name, f"the features of {split}", self.reporter)
+                    )
+                    found = self._find(request, source, split)  # another may have been faster
+            if found is None or ranks.are_running:
+                found = ranks.shared(found)
+            if found is None:
+                found = self._computed(request, source, split, trainer, writer, ranks)
+            return found
 
-    def _lock(self, trainer: L.Trainer, name: str, what: str) -> AbstractContextManager[None]:
-        # The first process holds it for the others, too.
-        if trainer.is_global_zero:
-            return self.cache.lock(name, what, self.reporter)
-        return nullcontext()
+    def _find(self, request: dict[str, Any], source: ImageSource, split: str) -> Entry | None:
+        present = [*self.backbone.local_files(), *source.local_files(split)]
+        return self.cache.find(request, present, self.reporter)
 
     def _computed(
         self,
@@ -168,6 +161,7 @@ class FeatureExtractor:
         split: str,
         trainer: L.Trainer,
         writer: "PartWriter",
+        ranks: Ranks,
     ) -> Entry:
         weights = self.backbone.local_files()
         for files in weights:
@@ -185,13 +179,19 @@ class FeatureExtractor:
             "dtype": self.dtype,
         }
         content = caches.address(description)
-        with self._lock(trainer, content, f"the features of {images.where}"):
-            entry = _agreed(self.cache.entry(content))  # another request may have led to the same
+        with ExitStack() as held:
+            entry = None
+            if ranks.is_first:
+                held.enter_context(
+                    self.cache.lock(content, f"the features of {images.where}", self.reporter)
+                )
+                entry = self.cache.entry(content)  # another request may have led to the same
+            entry = ranks.shared(entry)
             if entry is None:
                 entry = self._extracted(
-                    trainer, writer, encoder, images, content, description, request
+                    trainer, writer, ranks, encoder, images, content, description, request
                 )
-            if trainer.is_global_zero:
+            if ranks.is_first:
                 self.cache.remember(request, content, [*weights, *images.local])
         return entry
 
@@ -199,6 +199,7 @@ class FeatureExtractor:
         self,
         trainer: L.Trainer,
         writer: "PartWriter",
+        ranks: Ranks,
         encoder: Encoder,
         images: ImageSplit,
         content: str,
@@ -213,17 +214,17 @@ class FeatureExtractor:
         }
         sizes = [min(PART_ROWS, len(images) - start) for start in range(0, len(images), PART_ROWS)]
         draft = self.cache.draft(content, settings, sizes)
-        if trainer.is_global_zero:
+        if ranks.is_first:
             draft.open()
         module = Embedding(encoder, images, draft, self.batch_size, self.num_workers)
         writer.begin(draft, DTYPES[self.dtype], images)
         started = time.perf_counter()
         with quiet_lightning():
             trainer.predict(module, return_predictions=False)
-        trainer.strategy.barrier("all parts of the features are written")
+        ranks.wait()
         seconds = time.perf_counter() - started
         entry = None
-        if trainer.is_global_zero:
+        if ranks.is_first:
             manifest = {
                 "content": description,
                 "class_names": images.class_names,
@@ -233,13 +234,13 @@ class FeatureExtractor:
                     "seconds": round(seconds, 1),
                     "images_computed": writer.num_done,
                     **settings,
-                    "devices": trainer.world_size,
+                    "devices": ranks.num,
                     "versions": _versions(),
                 },
             }
             entry = self.cache.assemble(draft, content, images.labels, images.names, manifest)
             self.reporter.ended()
-        entry = _agreed(entry)
+        entry = ranks.shared(entry)
         assert entry is not None
         return entry
 
@@ -412,7 +413,7 @@ class PartWriter(L.Callback):
             self.draft.write(part, np.concatenate(self.rows))
             self.rows = []
         self.num_done += len(features)
-        # Of the others' progress nothing is known here but that it is about the same.
+        # Of the other ranks' progress nothing is known here but that it is about the same.
         self.reporter.advanced(len(features) * trainer.world_size)
 
 
@@ -428,18 +429,6 @@ def _decoded(item: dict[str, Any]) -> Any:
 def _default_workers() -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, min(MAX_WORKERS, (cores or 1) - 1))
-
-
-def _agreed(entry: Entry | None) -> Entry | None:
-    """The first process's value in all of them, once they can speak to each other.
-
-    Before that only the first one is there, or others that it has started since it found nothing.
-    """
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return entry
-    shared = [entry]
-    torch.distributed.broadcast_object_list(shared)
-    return shared[0]
 
 
 def _versions() -> dict[str, str]:
