@@ -205,7 +205,7 @@ def _explained_instantiation(error: InstantiationException) -> str | None:
 
 
 def _unknown_key(text: str) -> str | None:
-    if "is not in struct" not in text and "not in 'Root'" not in text and "not in 'Act" not in text:
+    if "is not in struct" not in text and "Root'" not in text and "not in 'Act" not in text:
         return None
     for pattern in (r"Could not (?:override|append|delete) '([^']+)'", r"full_key: (\S+)"):
         found = re.search(pattern, text)

@@ -6,20 +6,18 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import hydra
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
+from dal import command
 from dal import config as configuration
-from dal.errors import ConfigError, DalError, DataError
+from dal.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from dal.data.cache import Entry
 
 configuration.register()
-
-INTERRUPTED = 130  # the shell's status of a command ended by Ctrl-C
 
 
 def extract(cfg: DictConfig, console: Console) -> dict[str, "Entry"]:
@@ -35,6 +33,8 @@ def extract(cfg: DictConfig, console: Console) -> dict[str, "Entry"]:
     from dal.console import ExtractionProgress, bars
     from dal.data import ImageFolder, Images
 
+    for key in ("data", "backbone", "features", "trainer"):
+        OmegaConf.to_container(cfg[key], throw_on_missing=True)
     resolved: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     configuration.check_keys(resolved, configuration.ExtractRoot)
     trainer = instantiate(cfg.trainer, _convert_="all")
@@ -92,32 +92,12 @@ def _copy(entry: "Entry", out: Path, split: str) -> None:
 
 def main() -> None:
     """The command: exits with 0 if the features are there, with 1 if they are not."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # Hydra would print its own errors, and shorten the traceback of ours, before we see them.
-    os.environ["HYDRA_FULL_ERROR"] = "1"
     console = Console(highlight=False)
-    errors = Console(stderr=True, highlight=False)
-    overrides = [argument for argument in sys.argv[1:] if "=" in argument]
 
     def job(cfg: DictConfig) -> None:
         extract(cfg, console)
 
-    command = hydra.main(
-        version_base="1.3", config_path=str(configuration.folder()), config_name="extract"
-    )(job)
-    try:
-        command()
-    except KeyboardInterrupt:
-        errors.print("Interrupted. Run the same command again: it goes on where it was.")
-        sys.exit(INTERRUPTED)
-    except DalError as error:
-        errors.print("[bold red]Error:[/]", str(error), soft_wrap=True)
-        sys.exit(1)
-    except Exception as error:
-        message = configuration.explained(error, overrides, "extract")
-        if message is None:
-            raise
-        errors.print("[bold red]Error:[/]", message, soft_wrap=True)
+    if command.run("extract", lambda cfg: f"the extraction for {cfg.name}", job):
         sys.exit(1)
 
 

@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 NUM_READERS = 8  # hashing releases the interpreter, and network file systems answer slowly
@@ -60,16 +61,22 @@ class LocalFiles:
     root: Path
     names: Sequence[str]
 
+    @cached_property
     def stamp(self) -> str:
-        """Changes whenever a file is written, added or removed; reads no content."""
+        """Changes whenever a file is written, added or removed; reads no content.
+
+        Once looked at, it stays what it was.
+        """
         digest = hashlib.sha256()
         for name in self.names:
             status = os.stat(self.root / name)
             digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
         return digest.hexdigest()
 
+    @cached_property
     def digest(self) -> str:
         """Changes with the files' names and content alone, wherever they lie; reads them all."""
+        _ = self.stamp  # from before the reading: what is written meanwhile shall be noticed
         digest = hashlib.sha256()
         with ThreadPoolExecutor(NUM_READERS) as pool:
             contents = pool.map(lambda name: sha256(self.root / name), self.names)

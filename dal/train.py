@@ -1,26 +1,28 @@
 """``python -m dal.train``: active learning from a configuration, one learning curve a job."""
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
+from dal import command
 from dal import config as configuration
-from dal.errors import ConfigError, DalError
+from dal.errors import ConfigError
 
 if TYPE_CHECKING:
     from dal.curve import LearningCurve
 
 configuration.register()
 
-INTERRUPTED = 130  # the shell's status of a command ended by Ctrl-C
+
+def title(cfg: DictConfig) -> str:
+    """What a run is called."""
+    return f"{cfg.name} {cfg.strategy_name} seed {cfg.seed}"
 
 
 def train(cfg: DictConfig, console: Console) -> "LearningCurve":
@@ -44,8 +46,7 @@ def train(cfg: DictConfig, console: Console) -> "LearningCurve":
         for key in ("head", "strategy", "trainer", "logger")
     }
     datamodule = configuration.datamodule(cfg, parts["trainer"])
-    title = f"{cfg.name} {cfg.strategy_name} seed {cfg.seed}"
-    live = LiveProgress(console, title, num_cycles=cfg.al.num_acq + 1)
+    live = LiveProgress(console, title(cfg), num_cycles=cfg.al.num_acq + 1)
     if isinstance(datamodule, Images) and datamodule.extractor is not None:
         datamodule.extractor.reporter = ExtractionProgress(live.console, live.progress)
     loop = ALLoop(
@@ -64,7 +65,7 @@ def train(cfg: DictConfig, console: Console) -> "LearningCurve":
             overwrite=cfg.overwrite,
             free_keys=configuration.FREE_KEYS,
         ),
-        title=title,
+        title=title(cfg),
     )
     if loop.ranks.num > 1 and HydraConfig.get().mode is RunMode.MULTIRUN:
         raise ConfigError(
@@ -81,57 +82,24 @@ def train(cfg: DictConfig, console: Console) -> "LearningCurve":
                     live.resumed(loop.curve.results[:-1])
             live.cycle_finished(result)
     if num_before is None:
-        console.print(f"{title} is complete already; overwrite=true would run it again.")
+        console.print(f"{title(cfg)} is complete already; overwrite=true would run it again.")
     return loop.curve
 
 
 def main() -> None:
     """The command: exits with 0 if every job succeeded, with 1 if one did not."""
-    # Two threads that spin between the tiny steps of a fit starve every other process.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # Hydra would print its own errors, and shorten the traceback of ours, before we see them.
-    os.environ["HYDRA_FULL_ERROR"] = "1"
     console = Console(highlight=False)
-    errors = Console(stderr=True, highlight=False)
     finished: list[tuple[str, LearningCurve, str]] = []
-    failed: list[tuple[str, str]] = []
-    overrides = [argument for argument in sys.argv[1:] if "=" in argument]
 
     def job(cfg: DictConfig) -> None:
-        # A job that fails leaves the others of a multirun to go on.
-        title, message = "run", None
-        try:
-            title = f"{cfg.name} {cfg.strategy_name} seed {cfg.seed}"
-            finished.append((title, train(cfg, console), str(Path(cfg.run_dir))))
-        except DalError as error:
-            message = str(error)
-        except Exception as error:
-            message = configuration.explained(error, overrides)
-            if message is None:
-                raise
-        if message is not None:
-            failed.append((title, message))
-            errors.print(f"[bold red]Error[/] in {title}:", message, soft_wrap=True)
+        finished.append((title(cfg), train(cfg, console), str(Path(cfg.run_dir))))
 
-    command = hydra.main(
-        version_base="1.3", config_path=str(configuration.folder()), config_name="config"
-    )(job)
-    try:
-        command()
-    except KeyboardInterrupt:
-        errors.print("Interrupted. Run the same command again to resume.")
-        sys.exit(INTERRUPTED)
-    except Exception as error:
-        message = configuration.explained(error, overrides)
-        if message is None:
-            raise
-        errors.print("[bold red]Error:[/]", message, soft_wrap=True)
-        sys.exit(1)
+    num_failed = command.run("config", title, job)
     if finished:
         from dal.console import summary
 
         console.print(summary(finished), soft_wrap=True)
-    if failed:
+    if num_failed:
         sys.exit(1)
 
 

@@ -99,3 +99,12 @@ def test_bad_arguments(
         bench.main()
     assert end.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_an_extraction_prints_its_share_of_bare(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--images", "5", "--hidden", "8", "--layers", "1", "--repeat", "1"]
+    figures = run("extract", *arguments, "--accelerator", "cpu")
+    ratio = figures["ratio"]
+    assert isinstance(ratio, float)
+    assert ratio > 0
+    assert "dal, files to cache" in capsys.readouterr().out

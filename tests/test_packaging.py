@@ -69,15 +69,15 @@ def test_a_strategy_takes_less_than_twenty_lines() -> None:
 
 
 def test_commands_of_the_readme_compose(tmp_path: Path) -> None:
-    """Every `python -m dal.train` of the README, up to the point where it would compute."""
+    """Every command that Hydra configures, up to the point where it would compute."""
     from hydra import compose, initialize_config_dir
 
     from dal import config
 
     config.register()
-    commands = re.findall(r"^python -m dal\.train(.*)$", README, re.MULTILINE)
-    assert len(commands) >= 5
-    for command in commands:
+    commands = re.findall(r"^python -m dal\.(train|extract)(.*)$", README, re.MULTILINE)
+    assert len(commands) >= 9
+    for which, command in commands:
         words = command.split("#")[0].split()
         overrides = [
             re.sub(r"=([^=,]+),.*", r"=\1", word).replace("DIR", str(tmp_path))
@@ -85,4 +85,4 @@ def test_commands_of_the_readme_compose(tmp_path: Path) -> None:
             if "=" in word
         ]
         with initialize_config_dir(str(config.folder()), version_base="1.3"):
-            compose("config", overrides=overrides)
+            compose({"train": "config", "extract": "extract"}[which], overrides=overrides)

@@ -287,15 +287,15 @@ class FeatureCache:
         renewed = dict(stamps)
         for local in present:
             root, known = str(local.root), stamps.get(str(local.root))
-            if known is None or known["stamp"] == local.stamp():
+            if known is None or known["stamp"] == local.stamp:
                 continue
-            if known["digest"] != local.digest():
+            if known["digest"] != local.digest:
                 reporter.say(
                     f"The files in {root} have changed since their features were computed; "
                     "computing them anew."
                 )
                 return None
-            renewed[root] = {"stamp": local.stamp(), "digest": known["digest"]}
+            renewed[root] = {"stamp": local.stamp, "digest": known["digest"]}
         if renewed != stamps:  # only touched: next time a look at the dates shall be enough
             self._write_index(file, {**index, "local": renewed})
         return self.entry(index["content"])
@@ -335,7 +335,7 @@ class FeatureCache:
             DataError: If it cannot be written.
         """
         local = {
-            str(entry.root): {"stamp": entry.stamp(), "digest": entry.digest()} for entry in present
+            str(entry.root): {"stamp": entry.stamp, "digest": entry.digest} for entry in present
         }
         file = self._index_file(request)
         with _writing(file):

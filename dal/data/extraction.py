@@ -44,6 +44,7 @@ class ImageSplit:
         class_names: By label, if there are any.
         names: What the images are called, by row, if anything.
         fingerprint: Plain values that change when any image or label does.
+        local: The user's own files that it was made from.
         where: What to call the split in a message.
     """
 
@@ -52,6 +53,7 @@ class ImageSplit:
     class_names: list[str] | None
     names: list[str] | None
     fingerprint: dict[str, Any]
+    local: list[LocalFiles]
     where: str
 
     def __len__(self) -> int:
@@ -167,6 +169,9 @@ class FeatureExtractor:
         trainer: L.Trainer,
         writer: "PartWriter",
     ) -> Entry:
+        weights = self.backbone.local_files()
+        for files in weights:
+            _ = files.stamp  # of what is loaded, not of what may be there when all is done
         encoder = self.backbone.load()
         images = source.open(split)
         if len(images) == 0:
@@ -180,7 +185,6 @@ class FeatureExtractor:
             "dtype": self.dtype,
         }
         content = caches.address(description)
-        present = [*self.backbone.local_files(), *source.local_files(split)]
         with self._lock(trainer, content, f"the features of {images.where}"):
             entry = _agreed(self.cache.entry(content))  # another request may have led to the same
             if entry is None:
@@ -188,7 +192,7 @@ class FeatureExtractor:
                     trainer, writer, encoder, images, content, description, request
                 )
             if trainer.is_global_zero:
-                self.cache.remember(request, content, present)
+                self.cache.remember(request, content, [*weights, *images.local])
         return entry
 
     def _extracted(
@@ -307,6 +311,8 @@ class Embedding(L.LightningModule):
         self.draft = draft
         self.batch_size = batch_size
         self.num_workers = num_workers
+        # A process may have no part to compute when there are fewer parts than processes.
+        self.allow_zero_length_dataloader_with_multiple_devices = True
         self.plan: list[tuple[int, range]] = []
         self.num_finished = 0
 

@@ -51,8 +51,9 @@ def snapshot(
     flag = "" if repo_type == "model" else " --repo-type dataset"
     command = f"hf download {repo_id}{flag} --revision {revision}"
     elsewhere = (
-        f"On a machine with access run `{command}`, and bring its cache (HF_HOME) here; or "
-        f"`{command} --local-dir DIR`, and point to the copy with {local_hint}."
+        f"On a machine with access run `{command}` (after `hf auth login`, if it is gated as "
+        "ImageNet is), and bring its cache (HF_HOME) here; or add `--local-dir DIR`, and point to "
+        f"that copy with {local_hint}."
     )
 
     def download(local_files_only: bool) -> Path:

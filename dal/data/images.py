@@ -162,6 +162,7 @@ class ImageFolder(Images):
     ) -> None:
         super().__init__(extractor, splits, batch_size, dev_fraction, split_seed)
         self.path = Path(path).expanduser().absolute()
+        self._listed: dict[str, list[str]] = {}
 
     def request(self, split: str) -> dict[str, Any]:
         """The folder's path and the split."""
@@ -177,9 +178,11 @@ class ImageFolder(Images):
 
     def open(self, split: str) -> ImageSplit:
         """The images of a split, by class and name."""
-        return self._open(split, {"digest": self._digest(split), "split": split})
+        self._check_folder()
+        local = self.local_files(split)
+        return self._open(split, {"digest": local[0].digest, "split": split}, local)
 
-    def _open(self, split: str, fingerprint: dict[str, Any]) -> ImageSplit:
+    def _open(self, split: str, fingerprint: dict[str, Any], local: list[LocalFiles]) -> ImageSplit:
         names = self._names(split)
         if not names:
             raise DataError(
@@ -195,6 +198,7 @@ class ImageFolder(Images):
             class_names=None if labels is None else classes,
             names=names,
             fingerprint=fingerprint,
+            local=local,
             where=self._where(split),
         )
 
@@ -207,10 +211,6 @@ class ImageFolder(Images):
         self._check_folder()
         found = [name for name in self.splits.values() if name and self._has_folders(name)]
         return found or [str(self.splits["train"])]
-
-    def _digest(self, split: str) -> str:
-        (files,) = self.local_files(split)
-        return files.digest()
 
     def _where(self, split: str) -> str:
         return " and ".join(str(folder) for folder in self._folders(split))
@@ -236,17 +236,22 @@ class ImageFolder(Images):
             raise DataError(f"Expected data.path to be a folder of images, found no {self.path}.")
 
     def _names(self, split: str) -> list[str]:
-        """Paths of the images of a split, relative to the folder, by class and name."""
+        """Paths of the images of a split, relative to the folder, by class and name.
+
+        Listed once: a folder of a million files takes its time.
+        """
         from PIL import Image
 
-        extensions = set(Image.registered_extensions())
-        return [
-            str(Path(folder, name).relative_to(self.path))
-            for top in self._folders(split)
-            for folder, folders, names in _walk(top)
-            for name in sorted(names)
-            if Path(name).suffix.lower() in extensions and not name.startswith(".")
-        ]
+        if split not in self._listed:
+            extensions = set(Image.registered_extensions())
+            self._listed[split] = [
+                str(Path(folder, name).relative_to(self.path))
+                for top in self._folders(split)
+                for folder, _, names in _walk(top)
+                for name in sorted(names)
+                if Path(name).suffix.lower() in extensions and not name.startswith(".")
+            ]
+        return self._listed[split]
 
     def _class(self, name: str, tops: list[Path]) -> str | None:
         """The class of an image: the folder below that of its split."""
@@ -330,7 +335,7 @@ class HubImageFolder(ImageFolder):
         _unpack(folder / self.archive, unpacked)
         self.path = self._top(unpacked)
         commit = {"id": self.id, "commit": folder.name, "archive": self.archive, "split": split}
-        return self._open(split, commit)
+        return self._open(split, commit, [])
 
     def _top(self, unpacked: Path) -> Path:
         wanted = [name for split in self.splits.values() if split for name in split.split("+")]
@@ -419,7 +424,7 @@ class ImageDataset(Images):
         """The images of a split, downloaded if they are not there."""
         from datasets import concatenate_datasets
 
-        folder, fingerprint = self._source(split)
+        folder, fingerprint, local = self._source(split)
         where = f"split {split} of {self.id or self.path}"
         parts = [self._read(folder, name, where) for name in split.split("+")]
         dataset = concatenate_datasets(parts) if len(parts) > 1 else parts[0]
@@ -439,10 +444,11 @@ class ImageDataset(Images):
             class_names=class_names,
             names=None,
             fingerprint=fingerprint,
+            local=local,
             where=where,
         )
 
-    def _source(self, split: str) -> tuple[Path, dict[str, Any]]:
+    def _source(self, split: str) -> tuple[Path, dict[str, Any], list[LocalFiles]]:
         columns = {
             "image": self.image_column,
             "label": self.label_column,
@@ -450,13 +456,13 @@ class ImageDataset(Images):
             "split": split,
         }
         if self.path is not None:
-            files = self.local_files(split)
-            if not files:
+            local = self.local_files(split)
+            if not local:
                 raise DataError(f"Expected data.path to be a folder, found no {self.path}.")
-            return self.path, {"digest": files[0].digest(), **columns}
+            return self.path, {"digest": local[0].digest, **columns}, local
         assert self.id is not None
         folder = hub.snapshot(self.id, self.revision, "dataset", local_hint="data.path=DIR")
-        return folder, {"id": self.id, "commit": folder.name, **columns}
+        return folder, {"id": self.id, "commit": folder.name, **columns}, []
 
     def _read(self, folder: Path, split: str, where: str) -> Any:
         import datasets

@@ -1,0 +1,176 @@
+"""Extraction of features from image files, against bare forward passes over ready tensors."""
+
+import argparse
+import contextlib
+import io
+import statistics
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from dal.bench.timing import in_turns, positive
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from dal.data import Backbone
+    from dal.data.backbone import Encoder
+
+HELP = "features from JPEG files, against bare forward passes over ready tensors"
+
+IMAGE_SIZE = (500, 375)  # ImageNet's most frequent one
+NUM_DIFFERENT = 64  # files are copies of so many images
+HEAD_SIZE = 64  # of a DINOv2 attention head
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Adds what can be varied."""
+    command.add_argument("--images", type=positive, default=384, help="number of images")
+    command.add_argument("--batch-size", type=positive, default=64, help="images at once")
+    command.add_argument(
+        "--workers", type=positive, default=None, help="decoding processes (default: as dal does)"
+    )
+    command.add_argument("--hidden", type=positive, default=384, help="width of the network, D")
+    command.add_argument("--layers", type=positive, default=12, help="depth of the network")
+    command.add_argument("--accelerator", default="auto", help="where it runs, as Lightning says")
+    command.add_argument("--repeat", type=positive, default=3, help="runs that are timed")
+
+
+def run(args: argparse.Namespace, console: Console) -> dict[str, object]:
+    """Measures both in turns, and decoding by itself, and prints the ratio.
+
+    The network has the shape of a DINOv2 ViT-S/14 if not told otherwise, and random weights.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        backbone = _backbone(folder / "weights", args.hidden, args.layers)
+        _write_images(folder / "images" / "train" / "class", args.images)
+        encoder, device = _placed(backbone, args.accelerator)
+        ready = _ready(folder / "images", backbone, args.batch_size)
+        bare, ours = in_turns(
+            [
+                ("bare forward passes", partial(_forward, encoder, ready, args.images)),
+                ("dal, files to cache", partial(_extract, folder, backbone, args)),
+            ],
+            args.repeat,
+            console,
+        )
+        decoding = _decode(folder / "images", backbone)
+    ratio = statistics.median(a / b for a, b in zip(bare.seconds, ours.seconds, strict=True))
+    console.print(
+        f"{args.images} JPEGs of {IMAGE_SIZE[0]} × {IMAGE_SIZE[1]}, D {args.hidden}, "
+        f"{args.layers} layers, batches of {args.batch_size} on {device}; {args.repeat} runs in "
+        f"turns\nA process decodes {decoding:,.0f} images/s."
+    )
+    table = Table(box=None, pad_edge=False)
+    table.add_column("")
+    for column in ("median s", "min s", "max s", "images/s", "share of bare"):
+        table.add_column(column, justify="right")
+    for timing, shown in ((bare, "1"), (ours, f"{ratio:.2f}")):
+        table.add_row(timing.name, *timing.cells, f"{args.images / timing.median:,.1f}", shown)
+    console.print(table)
+    return {
+        "images": args.images,
+        "batch_size": args.batch_size,
+        "device": device,
+        "bare_seconds": bare.seconds,
+        "dal_seconds": ours.seconds,
+        "decoded_per_second_and_process": decoding,
+        "ratio": ratio,
+    }
+
+
+def _backbone(folder: Path, hidden: int, layers: int) -> "Backbone":
+    from transformers import Dinov2Config, Dinov2Model
+
+    from dal.data import Backbone
+
+    config = Dinov2Config(
+        hidden_size=hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=max(1, hidden // HEAD_SIZE),
+        image_size=518,  # as published; position embeddings are interpolated to the crop
+        patch_size=14,
+    )
+    with contextlib.redirect_stderr(io.StringIO()):  # its progress bar
+        Dinov2Model(config).save_pretrained(folder)
+    return Backbone(weights=folder)
+
+
+def _write_images(folder: Path, num: int) -> None:
+    """Random photographs: as blurred as real ones, which is what a decoder's time depends on."""
+    import numpy as np
+    from PIL import Image, ImageFilter
+
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for number in range(num):
+        file = folder / f"{number:06d}.jpg"
+        if number >= NUM_DIFFERENT:
+            file.hardlink_to(folder / f"{number % NUM_DIFFERENT:06d}.jpg")
+            continue
+        noise = rng.integers(0, 256, (IMAGE_SIZE[1], IMAGE_SIZE[0], 3), dtype=np.uint8)
+        Image.fromarray(noise).filter(ImageFilter.GaussianBlur(2)).save(file, quality=90)
+
+
+def _placed(backbone: "Backbone", accelerator: str) -> tuple["Encoder", str]:
+    from dal.trainers import DEFAULT_TRAINER, quiet_lightning
+
+    with quiet_lightning():
+        device = DEFAULT_TRAINER(accelerator=accelerator).strategy.root_device
+    return backbone.load().to(device), str(device)
+
+
+def _ready(images: Path, backbone: "Backbone", batch_size: int) -> "Tensor":
+    """A batch of pixels as the network takes them, on the CPU."""
+    import torch
+    from PIL import Image
+
+    files = sorted(images.rglob("*.jpg"))[:batch_size]
+    pixels = [torch.tensor(backbone.transform.pixels(Image.open(file))) for file in files]
+    return backbone.transform.normalized(torch.stack(pixels))
+
+
+def _forward(encoder: "Encoder", ready: "Tensor", num_images: int) -> None:
+    import torch
+
+    from dal.data import backbone as backbones
+
+    device = next(encoder.parameters()).device
+    half = backbones.precision(device) == "bf16"
+    ready = ready.to(device)
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=half):
+        for start in range(0, num_images, len(ready)):
+            batch = ready[: num_images - start]
+            encoder.model(pixel_values=batch).pooler_output.float().cpu()
+
+
+def _extract(folder: Path, backbone: "Backbone", args: argparse.Namespace) -> None:
+    from dal.data import FeatureCache, FeatureExtractor, ImageFolder
+    from dal.trainers import DEFAULT_TRAINER
+
+    with tempfile.TemporaryDirectory(dir=folder) as cache:
+        extractor = FeatureExtractor(
+            backbone,
+            FeatureCache(cache),
+            partial(DEFAULT_TRAINER, accelerator=args.accelerator),
+            batch_size=args.batch_size,
+            num_workers=args.workers,
+        )
+        ImageFolder(folder / "images", extractor).entry("train")
+
+
+def _decode(images: Path, backbone: "Backbone") -> float:
+    """Images that one process turns into pixels in a second."""
+    from PIL import Image
+
+    files = sorted(images.rglob("*.jpg"))[:NUM_DIFFERENT]
+    started = time.perf_counter()
+    for file in files:
+        backbone.transform.pixels(Image.open(file))
+    return len(files) / (time.perf_counter() - started)

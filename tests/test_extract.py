@@ -1,0 +1,176 @@
+"""The command that computes features, as a user runs it, and what an experiment makes of them."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dal import extract, train
+from tests.data.conftest import save_dinov2, save_images
+
+Command = Callable[..., tuple[int, str, str]]
+SMALL = ["backbone.transform.resize=32", "backbone.transform.crop=28", "features.num_workers=0"]
+
+
+@pytest.fixture
+def command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Command:
+    """Runs a command on images and weights in a folder of its own."""
+    save_dinov2(tmp_path / "weights")
+    save_images(tmp_path / "images" / "train", {"ant": 20, "bee": 18, "cow": 16})
+    save_images(tmp_path / "images" / "test", {"ant": 5, "bee": 4, "cow": 3}, seed=1)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DAL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+
+    def run(which: str, *arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+        monkeypatch.setattr(sys, "argv", [f"dal.{which}", *arguments])
+        status = 0
+        try:
+            {"extract": extract, "train": train}[which].main()
+        except SystemExit as end:
+            status = end.code if isinstance(end.code, int) else 1
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return run
+
+
+FOLDER = ["data=imagefolder", "data.path=images", "backbone.weights=weights", *SMALL]
+RUN = ["trainer.max_epochs=2", "al.num_init=6", "al.acq_size=3", "al.num_acq=2"]
+
+
+def test_from_images_to_a_learning_curve_and_again_without_them(
+    command: Command, tmp_path: Path
+) -> None:
+    status, out, err = command("train", *FOLDER, *RUN)
+    assert (status, err) == (0, "")
+    assert "Computing features of" in out
+    first = tmp_path / "outputs" / "imagefolder" / "bait_binary" / "seed_0" / "acquisitions.csv"
+    acquired = first.read_text()
+    (tmp_path / "images").rename(tmp_path / "images_away")
+    (tmp_path / "weights").rename(tmp_path / "weights_away")
+    status, out, err = command("train", *FOLDER, *RUN, "output_root=again")
+    assert (status, err) == (0, "")
+    assert "Computing" not in out
+    again = tmp_path / "again" / "imagefolder" / "bait_binary" / "seed_0" / "acquisitions.csv"
+    assert again.read_text() == acquired
+    assert command("train", *FOLDER, *RUN, "features.batch_size=9")[0] == 0  # a free key: complete
+    status, _, err = command("train", *FOLDER, *RUN, "features.dtype=float32")
+    assert "features.dtype: 'float16' → 'float32'" in err
+
+
+def test_features_for_people_who_just_want_features(command: Command, tmp_path: Path) -> None:
+    status, out, err = command("extract", *FOLDER, "out=mine", "features.dtype=float32")
+    assert (status, err) == (0, "")
+    assert "54 × 16 float32" in out
+    features = np.load(tmp_path / "mine" / "train_features.npy")
+    assert (features.shape, features.dtype) == ((54, 16), np.float32)
+    assert np.load(tmp_path / "mine" / "test_labels.npy").tolist() == [0] * 5 + [1] * 4 + [2] * 3
+    names = (tmp_path / "mine" / "test_names.txt").read_text().splitlines()
+    assert names[0] == "test/ant/000.png"
+    status, _, err = command("train", "data=features", "data.path=mine", *RUN)
+    assert (status, err) == (0, "")
+
+
+def test_images_without_labels(command: Command, tmp_path: Path) -> None:
+    arguments = ["data.path=images/train/ant", *FOLDER[2:]]
+    status, _, err = command("extract", "data=imagefolder", *arguments, "out=mine")
+    assert (status, err) == (0, "")
+    assert {file.name for file in (tmp_path / "mine").iterdir()} == {
+        "train_features.npy",
+        "train_names.txt",
+    }
+    status, _, err = command("train", "data=imagefolder", *arguments, "data.splits.test=null")
+    assert status == 1
+    assert "Expected labels" in err
+
+
+def test_an_extraction_fills_the_cache_that_an_experiment_reads(
+    command: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "mine" / "experiment").mkdir(parents=True)
+    (tmp_path / "mine" / "experiment" / "insects.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - override /data: imagefolder\n"
+        "  - override /strategy: margin\nname: insects\ndata: {path: images}\n"
+        "backbone: {weights: weights, transform: {resize: 32, crop: 28}}\n"
+        "trainer: {max_epochs: 1}\nal: {num_init: 5, acq_size: 2, num_acq: 1}\n"
+    )
+    arguments = ["--config-dir", "mine", "+experiment=insects"]
+    status, out, err = command("extract", *arguments)
+    assert (status, err) == (0, "")
+    assert "54 images computed" in out
+    status, out, err = command("train", *arguments)
+    assert (status, err) == (0, "")
+    assert "Computing" not in out
+    (manifest, _) = (
+        json.loads(file.read_text())
+        for file in (tmp_path / "cache").glob("features/*/manifest.json")
+    )
+    assert manifest["provenance"]["versions"]["dal"]
+    assert (tmp_path / "outputs" / "insects" / "margin" / "seed_0" / "curve.csv").exists()
+
+
+def test_a_damaged_cache_is_named(command: Command, tmp_path: Path) -> None:
+    assert command("extract", *FOLDER)[0] == 0
+    for file in (tmp_path / "cache").glob("features/*/features.npy"):
+        data = bytearray(file.read_bytes())
+        data[-1] ^= 1
+        file.write_bytes(data)
+    status, _, err = command("train", *FOLDER, *RUN)
+    assert status == 1
+    assert "damaged" in err
+    assert "Delete the folder" in err.replace("\n", " ")
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "Expected a value for 'data.path', got none"),
+        (["data=digits"], "Expected `data` to be images, got Digits"),
+        (["data=imagefolder", "data.path=nowhere"], "found no"),
+        (["+experiment=imagenet"], "hf download facebook/dinov2-small --revision ed25f3"),
+        (
+            ["+experiment=cifar10", "backbone.weights=weights"],
+            "hf download uoft-cs/cifar10 --repo-type dataset",
+        ),
+        (["+experiment=snacks", "backbone.weights=weights"], "the dataset Matthijs/snacks"),
+        ([*FOLDER, "backbone.wieghts=x"], "Did you mean 'backbone.weights'?"),
+        ([*FOLDER, "backbone=dinov2_vits"], "Unknown backbone 'dinov2_vits'. Did you mean"),
+        ([*FOLDER, "features.dtype=int8"], "Unknown `dtype` 'int8'"),
+        ([*FOLDER, "cache_dir=/proc/none"], "cache_dir=DIR or DAL_CACHE"),
+        ([*FOLDER, "out=/proc/none"], "Cannot use `out`"),
+        ([*FOLDER, "oot=x"], "Did you mean 'out'?"),
+        ([*FOLDER, "backbone.transform.crop=99"], "`crop` in [1, resize = 32]"),
+    ],
+)
+def test_bad_arguments_are_one_message(
+    command: Command, arguments: list[str], message: str
+) -> None:
+    status, _, err = command("extract", *arguments)
+    assert status == 1
+    assert message in err.replace("\n", " ")
+    assert "Traceback" not in err
+
+
+def test_a_broken_image_is_one_message(command: Command, tmp_path: Path) -> None:
+    Image.new("F", (3, 3)).save(tmp_path / "images" / "train" / "ant" / "deep.tiff")
+    status, _, err = command("extract", *FOLDER[:-1], "features.num_workers=1")
+    assert status == 1
+    assert "train/ant/deep.tiff" in err
+    assert "mode F" in err
+    assert "Traceback" not in err
+
+
+def test_help_teaches(command: Command) -> None:
+    status, out, _ = command("extract", "--help")
+    assert status == 0
+    for word in ("backbone: dinov2_vitb14,", "data=imagefolder data.path=DIR out=DIR", "DAL_CACHE"):
+        assert word in out
