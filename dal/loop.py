@@ -158,9 +158,10 @@ class ALLoop:
 
     def _start(self, record: RunDirectory | None) -> None:
         """Brings the datamodule of every rank to where the record ends."""
-        if self.ranks.is_first:
-            self.datamodule.prepare_data()
-        self.ranks.wait()  # the other processes start here, and find the data prepared
+        # The first rank prepares the data, and only then starts the others, which find them; or it
+        # starts them for that, since an extraction runs on all devices.
+        self.datamodule.prepare_data()
+        self.ranks.wait()
         self.datamodule.setup("fit")
         self.datamodule.forget_labels()
         pool, budget = self.datamodule.num_unlabeled, self.num_init + self.acq_size * self.num_acq

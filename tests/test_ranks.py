@@ -110,8 +110,8 @@ def test_what_fails_in_all_ranks_is_said_once(folder: Path) -> None:
         ),
     ],
 )
-def test_what_cannot_be_done_is_refused(tmp_path: Path, arguments: list[str], message: str) -> None:
-    status, out = train(tmp_path, "refused", *arguments)
+def test_what_cannot_be_done_is_refused(folder: Path, arguments: list[str], message: str) -> None:
+    status, out = train(folder, "refused", *arguments)
     assert status == 1
     assert message in out
     assert "Traceback" not in out
