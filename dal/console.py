@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 import lightning as L
-from rich.console import Console
+from rich.console import Console, Group
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -18,6 +18,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from dal.curve import CycleResult, LearningCurve
 from dal.data import Reporter
@@ -66,8 +67,9 @@ class ExtractionProgress(Reporter):
 
     def advanced(self, num: int) -> None:
         """Advances the bar."""
+        num = min(num, self.total - self.done)
         self.num_computed += num
-        self.done = min(self.done + num, self.total)
+        self.done += num
         now = time.monotonic()
         rate = self.num_computed / max(now - self.began, 1e-9)
         self.progress.update(self.task, completed=self.done, note=f"{rate:,.0f} images/s")
@@ -146,7 +148,7 @@ class LiveProgress(L.Callback):
         self.progress.update(self.fit, description="selecting")
 
 
-def summary(finished: Sequence[tuple[str, LearningCurve, str]]) -> Table:
+def summary(finished: Sequence[tuple[str, LearningCurve, str]]) -> Group:
     """What came of the runs, and where their files are.
 
     Args:
@@ -162,17 +164,17 @@ def summary(finished: Sequence[tuple[str, LearningCurve, str]]) -> Table:
         }
         for _, curve, _ in finished
     ]
-    files = os.path.commonpath([path for *_, path in finished])
+    # Beside the table and not in it, where a long path would be folded.
+    files = Text(f"Files in {os.path.commonpath([path for *_, path in finished])}")
     if len(finished) == 1:
         table = Table(title=finished[0][0], title_justify="left", box=None, show_header=False)
         for name, value in facts[0].items():
             table.add_row(name, value)
-        table.add_row("files", files, style="")
-        return table
-    table = Table(box=None, title=f"Files in {files}", title_justify="left")
+        return Group(table, files)
+    table = Table(box=None)
     table.add_column("run")
     for name in facts[0]:
         table.add_column(name, justify="right")
     for (title, *_), row in zip(finished, facts, strict=True):
         table.add_row(title, *row.values())
-    return table
+    return Group(table, files)

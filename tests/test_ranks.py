@@ -79,7 +79,7 @@ def test_ranks_agree_with_each_other_and_with_one_device(folder: Path) -> None:
     lines = out.splitlines()
     assert [line.split(":")[0] for line in lines[:5]] == [f"cycle {n}/5" for n in range(1, 6)]
     assert lines[5].strip() == "three watched seed 0"  # the result, once, and nothing else
-    assert len(lines) == 11
+    assert len(lines) == 12, out
 
 
 def test_a_failing_rank_ends_all_and_the_run_resumes(folder: Path) -> None:
