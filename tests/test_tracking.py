@@ -180,6 +180,7 @@ def kill_after(process: subprocess.Popen[str], run_dir: Path, num_cycles: int) -
 def sync(folder: Path, server: Server) -> None:
     subprocess.run(
         [sys.executable, "-m", "wandb", "sync", "--yes", str(folder)],
+        cwd=folder,  # where it leaves a log of its own
         env=os.environ | server.environment,
         capture_output=True,
         check=True,
