@@ -114,8 +114,23 @@ class RunDirectory:
     def __exit__(self, *_: object) -> None:
         self._unlock()
 
+    def read_config(self) -> dict[str, Any]:
+        """The configuration that is stored here; the directory need not be open.
+
+        Raises:
+            RecordError: If it cannot be read or is empty.
+        """
+        file = self.path / CONFIG
+        try:
+            stored = OmegaConf.to_container(OmegaConf.load(file))
+        except Exception as error:  # yaml's and omegaconf's own errors have no common base
+            raise RecordError(f"{file} cannot be read ({error}). {self._repair()}") from error
+        if not isinstance(stored, dict) or not stored:
+            raise RecordError(f"{file} holds no configuration. {self._repair()}")
+        return {str(key): value for key, value in stored.items()}
+
     def progress(self) -> Progress:
-        """What is already there.
+        """What is already there; the directory need not be open.
 
         Raises:
             RecordError: If a file is damaged; nothing is changed then.
@@ -172,10 +187,9 @@ class RunDirectory:
         if not file.exists():
             return {}
         try:
-            summary = json.loads(file.read_text())
-        except ValueError as error:
+            return dict(json.loads(file.read_text()))
+        except (TypeError, ValueError) as error:
             raise RecordError(f"{file} is damaged ({error}). {self._repair()}") from error
-        return dict(summary)
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Records what the run is and, in the end, what came of it."""
@@ -200,14 +214,9 @@ class RunDirectory:
                 )
             self._write(CONFIG, OmegaConf.to_yaml(OmegaConf.create(dict(self.config))))
             return
-        try:
-            stored = OmegaConf.to_container(OmegaConf.load(file))
-        except Exception as error:  # yaml's and omegaconf's own errors have no common base
-            raise RecordError(f"{file} cannot be read ({error}). {self._repair()}") from error
-        if not isinstance(stored, dict) or not stored:
-            raise RecordError(f"{file} holds no configuration. {self._repair()}")
+        stored = self.read_config()
         differences = _differences(
-            {str(key): value for key, value in stored.items() if key not in self.free_keys},
+            {key: value for key, value in stored.items() if key not in self.free_keys},
             {key: value for key, value in self.config.items() if key not in self.free_keys},
         )
         if differences and not any((self.path / name).exists() for name in (CURVE, ACQUISITIONS)):
@@ -327,7 +336,7 @@ def _csv_text(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def _differences(stored: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:
-    there, here = _flat(stored), _flat(current)
+    there, here = flat(stored), flat(current)
     absent = object()
     return [
         f"{key}: {_shown(there, key)} → {_shown(here, key)}"
@@ -336,14 +345,20 @@ def _differences(stored: Mapping[str, Any], current: Mapping[str, Any]) -> list[
     ]
 
 
-def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested configuration with dotted keys.
+
+    Example:
+        >>> flat({"seed": 3, "al": {"num_init": 10, "init": "random"}})
+        {'seed': 3, 'al.num_init': 10, 'al.init': 'random'}
+    """
+    dotted: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, Mapping) and value:
-            flat |= _flat(value, f"{prefix}{key}.")
+            dotted |= flat(value, f"{prefix}{key}.")
         else:
-            flat[f"{prefix}{key}"] = value
-    return flat
+            dotted[f"{prefix}{key}"] = value
+    return dotted
 
 
 def _shown(config: Mapping[str, Any], key: str) -> str:
