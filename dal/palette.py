@@ -12,12 +12,12 @@ References:
 import colorsys
 import re
 import zlib
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 BLUE = "#0072B2"
 GREY = "#7F7F7F"
 
-Dash = str | tuple[float, tuple[float, ...]]
+Dash = Literal["-", "--", "-."] | tuple[float, tuple[float, ...]]
 DASHES: tuple[Dash, ...] = ("-", "--", "-.", (0, (1, 1)))
 MARKERS = "o^svDPX<>*p"
 

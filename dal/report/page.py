@@ -48,7 +48,7 @@ def html(reading: Reading, made: list[Table], source: str) -> str:
         source: Where it was read from, in words.
     """
     frame = reading.frame
-    by_name = {table.name: table for table in made}
+    by_name = {table.name: table.fitted() for table in made}
     ranked = figures.ranking(frame)
     beaten = figures.penalties(frame)
 
@@ -57,7 +57,7 @@ def html(reading: Reading, made: list[Table], source: str) -> str:
 
     sections = [
         *([Section("Read this first", known=reading.problems)] if reading.problems else []),
-        Section("Accuracy", tables=chosen("table_5")),
+        Section("Accuracy (AUC)", tables=chosen("table_5")),
         Section(
             "Learning curves",
             figures=_panels(figures.curves, frame, "Learning curves"),

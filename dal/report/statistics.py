@@ -11,6 +11,7 @@ References:
     "A Simple Sequentially Rejective Multiple Test Procedure".
 """
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -56,9 +57,9 @@ def baseline(frame: pd.DataFrame, dataset: str) -> str | None:
 
     If it was run in several variants, the one with the most complete runs.
     """
-    runs = counted(frame)
-    runs = runs[(runs["dataset"] == dataset) & (runs["cycle"] == 0)]
-    names = runs["strategy"].value_counts(sort=False)
+    is_start = (frame["dataset"] == dataset) & (frame["cycle"] == 0)
+    is_counted = frame["complete"] & (frame["repeat"] == 0)
+    names = frame.loc[is_start & is_counted, "strategy"].value_counts(sort=False)
     variants = [name for name in names.index if palette.split(name)[0] == BASELINE]
     return max(sorted(variants), key=lambda name: int(names[name]), default=None)
 
@@ -143,21 +144,25 @@ def comparisons(frame: pd.DataFrame) -> pd.DataFrame:
     and one test. A test of one pair does not exist and is not in it.
     """
     runs, paired = scores(frame), pairs(frame)
+    baselines = {dataset: baseline(frame, dataset) for dataset in datasets(frame)}
+    differences = {
+        key: group.to_numpy(float)
+        for key, group in paired.groupby(["dataset", "strategy"], sort=False)["difference"]
+    }
     rows = []
-    for (dataset, strategy), group in runs.groupby(["dataset", "strategy"], sort=False):
-        if strategy == baseline(frame, dataset):
-            continue
-        of_both = (paired["dataset"] == dataset) & (paired["strategy"] == strategy)
-        differences = paired.loc[of_both, "difference"].to_numpy(float)
-        rows.append(
-            {
-                "dataset": dataset,
-                "strategy": strategy,
-                "num_runs": len(group),
-                "num_pairs": len(differences),
-                **_tested(differences),
-            }
-        )
+    for key, num_runs in runs.groupby(["dataset", "strategy"], sort=False).size().items():
+        dataset, strategy = key
+        if strategy != baselines[dataset]:
+            of_both = differences.get(key, np.empty(0))
+            rows.append(
+                {
+                    "dataset": dataset,
+                    "strategy": strategy,
+                    "num_runs": num_runs,
+                    "num_pairs": len(of_both),
+                    **_tested(of_both),
+                }
+            )
     return _corrected(rows, ["dataset", "strategy", "num_runs", "num_pairs"])
 
 
@@ -288,7 +293,7 @@ def pairs_for_t(differences: Floats, num_tests: int, alpha: float = ALPHA) -> in
     """How many pairs would make the mean difference seen significant, were it and its spread true.
 
     The smallest n with |mean| √n / std ≥ the t quantile at ``alpha / num_tests``; None if that is
-    more than 1000. A mean seen has an even chance to be smaller the next time: it is a least number.
+    more than 1000. As a mean is as likely to come out smaller the next time, it is a least number.
     """
     mean, std = abs(differences.mean()), differences.std(ddof=1)
     for num in range(2, 1001):
@@ -342,13 +347,16 @@ def penalties(frame: pd.DataFrame, alpha: float = ALPHA) -> Penalties:
         )
         if wide.empty:
             continue
-        curves_of = {name: wide.loc[name] for name in wide.index.unique("strategy")}
-        for first, second in ((a, b) for a in curves_of for b in curves_of if a < b):
-            shared = curves_of[first].index.intersection(curves_of[second].index)
+        runs = {
+            name: dict(zip(of.index.droplevel("strategy"), of.to_numpy(float), strict=True))
+            for name, of in wide.groupby("strategy", sort=False)
+        }
+        for first, second in itertools.combinations(runs, 2):
+            shared = [key for key in runs[first] if key in runs[second]]
             if len(shared) < 2:
                 continue
-            differences = curves_of[first].loc[shared] - curves_of[second].loc[shared]
-            mean, std = differences.mean().to_numpy(), differences.std().to_numpy()
+            differences = np.stack([runs[first][key] - runs[second][key] for key in shared])
+            mean, std = differences.mean(axis=0), differences.std(axis=0, ddof=1)
             quantile = stats.t.ppf(1 - alpha / 2, len(shared) - 1)
             # Not divided by std: it is zero where all seeds agree.
             is_beaten = np.abs(mean) * math.sqrt(len(shared)) >= quantile * std
@@ -528,4 +536,5 @@ def _upper_median(values: Floats, axis: int = 0) -> Floats:
     """The median; of an even number, the mean of the middle two, infinite if one of them is."""
     num = values.shape[axis]
     ordered = np.sort(values, axis=axis)
-    return (ordered.take((num - 1) // 2, axis) + ordered.take(num // 2, axis)) / 2
+    middle: Floats = (ordered.take((num - 1) // 2, axis) + ordered.take(num // 2, axis)) / 2
+    return middle

@@ -175,10 +175,11 @@ def _difference_cell(
 def _unpaired_notes(what: str, num: int, num_runs: int) -> tuple[str, ...]:
     if num == 0:
         return ()
-    return (
+    note = (
         f"{what}: {num} of {num_runs} runs left out, without a run of random with the same seed, "
-        "initial pool and data.",
+        "initial pool and data."
     )
+    return (note,)
 
 
 def _unfinished_notes(frame: pd.DataFrame, dataset: str, strategy: str) -> tuple[str, ...]:
@@ -349,8 +350,8 @@ def comparisons(frame: pd.DataFrame) -> Table:
         "Against random, by dataset",
         "Differences of AUC from random, paired by seed and initial pool: mean, percentile "
         "bootstrap 95% interval (10,000 resamples), and p-values of two-sided tests after Holm's "
-        "correction, whose family is the strategies of one dataset and one test; those below 0.05 are "
-        "in bold. The last column "
+        "correction, whose family is the strategies of one dataset and one test; those below 0.05 "
+        "are in bold. The last column "
         "says how many seeds would make the mean difference significant in the t-test, were it and "
         "the spread seen the true ones.",
         [
@@ -394,10 +395,11 @@ def _narrow_intervals(compared: pd.DataFrame) -> list[str]:
     if not num < 10:
         return []
     part = statistics.percentile_width(int(num))
-    return [
+    remark = (
         f"A bootstrap interval of few seeds is too narrow: of {int(num)}, it has about {part:.0%} "
         "of the width of a t interval."
-    ]
+    )
+    return [remark]
 
 
 def _needed(need: int | None, num: int) -> str:
