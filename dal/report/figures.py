@@ -22,7 +22,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogFormatterMathtext, LogLocator, MaxNLocator
 
 from dal import palette
-from dal.report import statistics
+from dal.report import statistics, tables
 
 COLUMN, PAGE = 3.4, 7.0  # inches: the widths of a column and of a page
 PANEL_HEIGHT = 2.2
@@ -139,7 +139,7 @@ def times(frame: pd.DataFrame) -> Figure:
                     alpha=1 - 0.5 * place / len(devices),
                 )
                 axes.annotate(
-                    _seconds(float(of[name])) + (f" {device}" if len(devices) > 1 else ""),
+                    tables.duration(float(of[name])) + (f" {device}" if len(devices) > 1 else ""),
                     (value, level),
                     xytext=(2, 0),
                     textcoords="offset points",
@@ -215,7 +215,7 @@ def penalties(frame: pd.DataFrame) -> Figure:
                 va="center",
                 fontsize=6,
                 # Fixed, unlike INK: the cell beneath has the same colour on any page.
-                color="#FFFFFF" if value > 0.6 * most else "#111111",
+                color="#FFFFFF" if value > 0.85 * most else "#111111",
             )
     axes.axhline(len(names) - 0.5, color=INK, linewidth=1)
     axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
@@ -264,8 +264,11 @@ def ranking(frame: pd.DataFrame) -> Figure | None:
         style = palette.style(name)
         axes.plot([rank, rank, edge], [0, level, level], color=style.color, linewidth=1)
         axes.plot(rank, 0, color=style.color, marker=style.marker, markersize=5)
-        axes.text(
-            *(edge, level, f" {palette.label(name)} ({rank:.2f}) "),
+        axes.annotate(
+            f"{palette.label(name)} ({rank:.2f})",
+            (edge, level),
+            xytext=(-3 if is_left else 3, 0),
+            textcoords="offset points",
             ha="right" if is_left else "left",
             va="center",
             fontsize=7,
@@ -298,10 +301,9 @@ def inline_svg(figure: Figure, prefix: str) -> str:
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r'\b(id="|url\(#|href="#)', rf"\g<1>{prefix}-", text)
     text = re.sub(re.escape(INK), "currentColor", text, flags=re.IGNORECASE)
-    # The size is the page's to choose; the viewBox keeps the shape.
-    return re.sub(r'(<svg\b[^>]*?) width="[^"]*"', r"\1", text, count=1).replace(
-        ' height="', ' data-height="', 1
-    )
+    # As wide as the page allows, but not so wide that its text outgrows the page's.
+    width = f"max-width: {9 * figure.get_size_inches()[0]:.0f}rem"
+    return re.sub(r' width="[^"]*" height="[^"]*"', f' style="{width}"', text, count=1)
 
 
 def _panels(frame: pd.DataFrame, height: float = PANEL_HEIGHT) -> tuple[Figure, dict[str, Axes]]:
@@ -396,12 +398,6 @@ def _log_ticks(axes: Axes) -> None:
     axes.xaxis.set_major_locator(LogLocator(numticks=6))
     axes.xaxis.set_major_formatter(LogFormatterMathtext())
     axes.xaxis.set_minor_locator(LogLocator(subs=(), numticks=6))
-
-
-def _seconds(value: float) -> str:
-    if value >= 0.0995:
-        return f"{value:.0f} s" if value >= 9.95 else f"{value:.2g} s"
-    return f"{1000 * value:.2g} ms"
 
 
 def _say(axes: Axes, text: str) -> None:

@@ -55,6 +55,7 @@ class Table:
         numbers: The same in full precision, for the CSV file.
         remarks: What has to be known about all of it, a sentence or two each.
         can_turn: Whether columns may become rows where the table is too wide.
+        num_footers: Rows at the end that sum up the others and stay there.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Table:
     numbers: pd.DataFrame
     remarks: list[str] = field(default_factory=list)
     can_turn: bool = False
+    num_footers: int = 0
 
     def notes(self) -> list[str]:
         """The notes of all cells, each once, in the order of reading."""
@@ -236,15 +238,14 @@ def cost(frame: pd.DataFrame, name: str, title: str, strategies: Sequence[str]) 
         title: A few words.
         strategies: Which, in this order.
     """
-    numbers, seconds = _numbers(frame), statistics.times(frame)
-    chosen = set(strategies)
-    numbers = numbers[numbers["strategy"].isin(chosen)]
-    seconds = seconds[seconds["strategy"].isin(chosen)]
+    everything, seconds = _numbers(frame), statistics.times(frame)
+    most_pairs = everything.groupby("dataset")["num_pairs"].max().fillna(0)
+    numbers = everything[everything["strategy"].isin(strategies)]
+    seconds = seconds[seconds["strategy"].isin(strategies)]
     rows = []
     for dataset in (d for d in statistics.datasets(frame) if d in set(numbers["dataset"])):
         here = numbers[numbers["dataset"] == dataset].set_index("strategy")
-        base = statistics.baseline(frame, dataset)
-        most = int(here["num_pairs"].max()) if here["num_pairs"].notna().any() else 0
+        base, most = statistics.baseline(frame, dataset), int(most_pairs[dataset])
         cells = [
             _baseline_cell(frame, dataset, here)
             if strategy == base
@@ -267,7 +268,7 @@ def cost(frame: pd.DataFrame, name: str, title: str, strategies: Sequence[str]) 
         "AUC of random and differences of the others from it, paired by seed, mean ± standard "
         f"deviation over seeds ({T_MARK} and {WILCOXON_MARK} as in the table of all strategies). "
         + ABOUT_TIMES,
-        ["Dataset", "", *map(palette.label, strategies)],
+        ["Dataset", "Measure", *map(palette.label, strategies)],
         rows,
         numbers.merge(seconds.drop(columns="num_runs"), on=["dataset", "strategy"], how="left"),
     )
@@ -360,7 +361,7 @@ def comparisons(frame: pd.DataFrame) -> Table:
         ],
         rows,
         compared.assign(seeds_needed=pd.array(needed, dtype="Int64")),
-        [*too_few_seeds(frame), *_narrow_intervals(compared)],
+        [*too_few_seeds(frame), *_narrow_intervals(compared["num_pairs"], "seeds")],
     )
 
 
@@ -390,13 +391,13 @@ def _test_cells(row: "pd.Series[float]") -> list[Cell]:
     ]
 
 
-def _narrow_intervals(compared: pd.DataFrame) -> list[str]:
-    num = compared.loc[compared["num_pairs"] > 1, "num_pairs"].min()
-    if not num < 10:
+def _narrow_intervals(sizes: "pd.Series[int]", what: str) -> list[str]:
+    num = sizes[sizes > 1].min()
+    if not num < 10:  # nor if there is none
         return []
     part = statistics.percentile_width(int(num))
     remark = (
-        f"A bootstrap interval of few seeds is too narrow: of {int(num)}, it has about {part:.0%} "
+        f"A bootstrap interval of few {what} is too narrow: of {int(num)}, it has about {part:.0%} "
         "of the width of a t interval."
     )
     return [remark]
@@ -431,6 +432,7 @@ def comparisons_over_datasets(frame: pd.DataFrame) -> Table:
                 f"Too few datasets for Wilcoxon's test: with {num} it cannot be significant after "
                 f"Holm's correction for {num_tests} strategies; with {enough} it can."
             )
+    remarks += _narrow_intervals(compared["num_datasets"], "datasets")
     return Table(
         "over_datasets",
         "Against random, over datasets",
@@ -467,7 +469,7 @@ def penalties(frame: pd.DataFrame) -> Table:
         rows.append(cells)
     rows.append(
         [
-            Cell("Mean of column", "~"),  # sorts last
+            Cell("Mean of column", "mean"),
             *(
                 Cell(ABSENT, -1.0)
                 if math.isnan(mean)
@@ -484,9 +486,10 @@ def penalties(frame: pd.DataFrame) -> Table:
         "paired t-test over their common seeds, at 0.05 and uncorrected, finds it more accurate; "
         f"summed over {most} {'dataset' if most == 1 else 'datasets'}. A low column mean is "
         "seldom beaten.",
-        ["", *map(palette.label, names)],
+        ["Strategy", *map(palette.label, names)],
         rows,
         matrix.rename_axis("strategy").reset_index(),
+        num_footers=1,
     )
 
 
@@ -689,17 +692,17 @@ def number(p: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time in seconds or, from 100 of them on, in minutes and seconds, as in the paper.
+    """A time in milliseconds, in seconds or, from 100 of them on, in minutes, as in the paper.
 
     Example:
-        >>> duration(0.0004), duration(0.134), duration(12.61), duration(1927)
-        ('0.00 s', '0.13 s', '12.6 s', '32:07')
+        >>> duration(0.00043), duration(0.134), duration(12.61), duration(1927)
+        ('0.43 ms', '0.13 s', '12.6 s', '32:07')
     """
-    if math.isnan(seconds):
-        return ABSENT
     if seconds >= 99.95:
         minutes, rest = divmod(round(seconds), 60)
         return f"{minutes:02d}:{rest:02d}"
+    if seconds < 0.0995:
+        return f"{1000 * seconds:.2g} ms"
     return f"{seconds:.1f} s" if seconds >= 9.995 else f"{seconds:.2f} s"
 
 
