@@ -32,9 +32,9 @@ class Style(NamedTuple):
 
 # In the order in which figures and tables name them.
 KNOWN = {
-    "random": ("Random", Style(GREY, ".", "--")),
+    "random": ("Random", Style(GREY, ".", (0, (1, 1)))),
     "margin": ("Margin", Style("#56B4E9", "^", "-")),
-    "entropy": ("Entropy", Style("#44AA99", "v", "--")),
+    "entropy": ("Entropy", Style("#44AA99", "v", "-.")),
     "least_confidence": ("Least confidence", Style("#AA4499", "<", "--")),
     "badge": ("BADGE", Style("#E69F00", "s", "-")),
     "typiclust": ("TypiClust", Style("#009E73", "P", "-")),
@@ -58,12 +58,23 @@ def style(strategy: str) -> Style:
         return KNOWN[strategy][1]
     # Not `hash`, which differs from process to process.
     code = zlib.crc32(strategy.encode())
-    red, green, blue = colorsys.hls_to_rgb(code % 360 / 360, 0.5, 0.55)
     return Style(
-        f"#{round(255 * red):02X}{round(255 * green):02X}{round(255 * blue):02X}",
+        _of_hue(code % 360 / 360),
         MARKERS[code // 360 % len(MARKERS)],
         DASHES[code // 4000 % len(DASHES)],
     )
+
+
+def _of_hue(hue: float) -> str:
+    """A colour of middling luminance: at equal lightness, yellow would vanish and blue darken."""
+    for lightness in range(30, 100):
+        rgb = colorsys.hls_to_rgb(hue, lightness / 100, 0.55)
+        linear = [
+            part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in rgb
+        ]
+        if 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] >= 0.22:
+            break
+    return "#" + "".join(f"{round(255 * part):02X}" for part in rgb)
 
 
 def label(strategy: str) -> str:

@@ -117,11 +117,11 @@ def times(frame: pd.DataFrame) -> Figure:
         here = seconds[seconds["dataset"] == dataset]
         names = sorted(set(here["strategy"]), key=palette.order, reverse=True)
         devices = list(dict.fromkeys(here["device"]))
-        thick = 0.8 / len(devices)
         positive = here.loc[here["seconds"] > 0, "seconds"]
         if positive.empty:
             _say(axes, "no selection was timed")
             continue
+        thick = 0.8 / len(devices)
         least = 10.0 ** math.floor(math.log10(positive.min()) - 0.01)
         for place, device in enumerate(devices):
             of = here[here["device"] == device].set_index("strategy")["seconds"]

@@ -65,7 +65,9 @@ def test_arguments_of_a_strategy_make_variants_of_it(write_run: Writer, tmp_path
     assert set(reading.frame["dataset"]) == {"toy"}
     names = statistics.strategies(reading.frame)
     assert names == ["random", "bait_exp [top_classes=1]", "bait_exp [top_classes=2]"]
-    assert any("toy, bait_exp: the runs differ in strategy.top_classes" in p for p in reading.problems)
+    assert any(
+        "toy, bait_exp: the runs differ in strategy.top_classes" in p for p in reading.problems
+    )
 
 
 def test_long_differences_become_numbers(write_run: Writer, tmp_path: Path) -> None:
