@@ -54,7 +54,7 @@ class Table:
         rows: Cells; the first of a row says what it is of.
         numbers: The same in full precision, for the CSV file.
         remarks: What has to be known about all of it, a sentence or two each.
-        can_turn: Whether columns may become rows where the table is too wide.
+        turned: What the columns are, if they may become rows where the table is too wide.
         num_footers: Rows at the end that sum up the others and stay there.
     """
 
@@ -65,7 +65,7 @@ class Table:
     rows: list[list[Cell]]
     numbers: pd.DataFrame
     remarks: list[str] = field(default_factory=list)
-    can_turn: bool = False
+    turned: str = ""
     num_footers: int = 0
 
     def notes(self) -> list[str]:
@@ -74,12 +74,12 @@ class Table:
 
     def fitted(self) -> "Table":
         """The table, turned on its side if it is too wide and may be turned."""
-        if not self.can_turn or len(self.header) <= max(MAX_COLUMNS, len(self.rows) + 1):
+        if not self.turned or len(self.header) <= max(MAX_COLUMNS, len(self.rows) + 1):
             return self
         names = [Cell(name, name) for name in self.header[1:]]
         return replace(
             self,
-            header=[self.header[0], *(row[0].text for row in self.rows)],
+            header=[self.turned, *(row[0].text for row in self.rows)],
             rows=[
                 [name, *(row[place] for row in self.rows)]
                 for place, name in enumerate(names, start=1)
@@ -125,7 +125,7 @@ def benchmark(frame: pd.DataFrame) -> Table:
         rows,
         numbers,
         too_few_seeds(frame),
-        can_turn=True,
+        turned="Strategy",
     )
 
 
@@ -613,7 +613,7 @@ def coverage(frame: pd.DataFrame) -> Table:
         ["Dataset", *map(palette.label, strategies)],
         rows,
         numbers,
-        can_turn=True,
+        turned="Strategy",
     )
 
 
@@ -642,7 +642,6 @@ def configuration(configurations: pd.DataFrame) -> Table:
         ["Key", *datasets],
         rows,
         configurations.reset_index(),
-        can_turn=False,
     )
 
 

@@ -201,6 +201,21 @@ def test_bad_arguments(
     assert "Traceback" not in error
 
 
+def test_commands_of_the_readme_are_understood(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every `python -m dal.report` of the README runs, on other directories."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    commands = re.findall(r"^python -m dal\.report(.*)$", readme, re.MULTILINE)
+    assert commands
+    monkeypatch.chdir(tmp_path)
+    study.rename(tmp_path / "outputs")
+    (tmp_path / "outputs" / "digits").symlink_to("first")
+    monkeypatch.setattr(command, "write", lambda *_: None)
+    for line in commands:
+        run(*line.split("#")[0].split(), monkeypatch=monkeypatch)
+
+
 def test_the_command_line_loads_nothing_heavy() -> None:
     code = (
         "import dal.report.__main__, sys, json;"

@@ -197,7 +197,7 @@ def test_a_wide_table_is_turned_on_its_side(frame: pd.DataFrame) -> None:
     many = pd.concat([frame, *copies])
     wide = tables.benchmark(many)
     turned = wide.fitted()
-    assert turned.header == ["Dataset", "first", "second", "third"]
+    assert turned.header == ["Strategy", "first", "second", "third"]
     assert [row[0].text for row in turned.rows] == wide.header[1:]
     assert turned.rows[2][1] == wide.rows[0][3]
 
@@ -270,7 +270,8 @@ def test_known_strategies_are_told_apart_by_everyone() -> None:
         for first in seen:
             for second in seen:
                 if first < second and styles[first].dash == styles[second].dash:
-                    assert math.dist(seen[first], seen[second]) > 8, (first, second)
+                    # The closest two of Okabe and Ito's own are 7.6 apart.
+                    assert math.dist(seen[first], seen[second]) > 7.5, (first, second)
 
 
 def test_colours_are_seen_on_white_and_on_dark() -> None:
