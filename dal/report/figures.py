@@ -8,17 +8,19 @@ import functools
 import io
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import LogFormatterMathtext, LogLocator, MaxNLocator
 
 from dal import palette
@@ -81,7 +83,7 @@ def curves(frame: pd.DataFrame) -> Figure:
             color = palette.style(strategy).color
             axes.plot(run["num_labeled"], 100 * run["accuracy"], color=color, linewidth=0.5)
         axes.set_ylabel("Accuracy (%)")
-    return _finished(figure, panels, "Number of labels", frame)
+    return _finished(figure, panels, "Number of labels", _handles(statistics.strategies(frame)))
 
 
 @styled
@@ -105,7 +107,7 @@ def improvement(frame: pd.DataFrame) -> Figure:
             continue
         _draw_curves(axes, _by_labels(here, gains))
         axes.set_ylabel("Improvement over\nrandom (points)")
-    return _finished(figure, panels, "Number of labels", frame)
+    return _finished(figure, panels, "Number of labels", _handles(statistics.strategies(frame)))
 
 
 @styled
@@ -113,46 +115,58 @@ def times(frame: pd.DataFrame) -> Figure:
     """Acquisition time a cycle as bars on a log axis; a dataset's devices lie side by side."""
     seconds = statistics.times(frame)
     figure, panels = _panels(frame, height=_bars_height(seconds))
+    devices = list(dict.fromkeys(seconds["device"]))
+    shades = dict(zip(devices, np.linspace(1, 0.4, len(devices)), strict=True))
     for dataset, axes in panels.items():
         here = seconds[seconds["dataset"] == dataset]
-        names = sorted(set(here["strategy"]), key=palette.order, reverse=True)
-        devices = list(dict.fromkeys(here["device"]))
         positive = here.loc[here["seconds"] > 0, "seconds"]
         if positive.empty:
             _say(axes, "no selection was timed")
             continue
-        thick = 0.8 / len(devices)
         least = 10.0 ** math.floor(math.log10(positive.min()) - 0.01)
-        for place, device in enumerate(devices):
-            of = here[here["device"] == device].set_index("strategy")["seconds"]
-            for row, name in enumerate(names):
-                if name not in of.index:
-                    continue
-                value = max(float(of[name]), least)
-                level = row + 0.4 - thick * (place + 0.5)
-                axes.barh(
-                    level,
-                    value - least,
-                    0.92 * thick,
-                    left=least,
-                    color=palette.style(name).color,
-                    alpha=1 - 0.5 * place / len(devices),
-                )
-                axes.annotate(
-                    tables.duration(float(of[name])) + (f" {device}" if len(devices) > 1 else ""),
-                    (value, level),
-                    xytext=(2, 0),
-                    textcoords="offset points",
-                    va="center",
-                    fontsize=6,
-                )
+        _draw_bars(axes, here, shades, least)
+        decades = math.log10(positive.max() / least)
         axes.set_xscale("log")
-        axes.set_xlim(least, 10 ** (math.log10(positive.max()) + _room(positive, least, devices)))
-        axes.set_yticks(range(len(names)), map(palette.label, names))
+        # Room at the right for the number behind the longest bar.
+        axes.set_xlim(least, positive.max() * 10 ** max(0.3, 0.3 * decades))
         axes.grid(visible=False, axis="y")
         axes.tick_params(axis="y", length=0)
         _log_ticks(axes)
-    return _finished(figure, panels, "Seconds a selection", frame, legend=False)
+    handles: list[Artist] = []
+    if len(devices) > 1:
+        handles = [
+            Patch(color=palette.GREY, alpha=shade, linewidth=0, label=device)
+            for device, shade in shades.items()
+        ]
+    return _finished(figure, panels, "Seconds a selection", handles)
+
+
+def _draw_bars(
+    axes: Axes, seconds: pd.DataFrame, shades: Mapping[str, float], least: float
+) -> None:
+    """A row a strategy, a bar a device in it; a bar starts at ``least``, as a log axis has no 0."""
+    names = sorted(set(seconds["strategy"]), key=palette.order, reverse=True)
+    devices = [name for name in shades if name in set(seconds["device"])]
+    thick = 0.8 / len(devices)
+    for _, bar in seconds.iterrows():
+        level = names.index(bar["strategy"]) + 0.4 - thick * (devices.index(bar["device"]) + 0.5)
+        end = max(bar["seconds"], least)
+        color = palette.style(bar["strategy"]).color
+        axes.barh(
+            *(level, end - least, 0.92 * thick),
+            left=least,
+            color=color,
+            alpha=shades[bar["device"]],
+        )
+        axes.annotate(
+            tables.duration(bar["seconds"]),
+            (end, level),
+            xytext=(2, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=6,
+        )
+    axes.set_yticks(range(len(names)), map(palette.label, names))
 
 
 @styled
@@ -191,7 +205,8 @@ def worth(frame: pd.DataFrame) -> Figure:
         axes.set_xscale("log")
         _log_ticks(axes)
         axes.set_ylabel("AUC improvement over\nrandom (points)")
-    return _finished(figure, panels, "Seconds a selection", frame, drop_baseline=True)
+    names = [name for name in statistics.strategies(frame) if palette.split(name)[0] != "random"]
+    return _finished(figure, panels, "Seconds a selection", _handles(names))
 
 
 @styled
@@ -325,26 +340,18 @@ def _panels(frame: pd.DataFrame, height: float = PANEL_HEIGHT) -> tuple[Figure, 
 
 
 def _finished(
-    figure: Figure,
-    panels: dict[str, Axes],
-    label: str,
-    frame: pd.DataFrame,
-    legend: bool = True,
-    drop_baseline: bool = False,
+    figure: Figure, panels: dict[str, Axes], label: str, handles: Sequence[Artist]
 ) -> Figure:
+    """The figure with its axes named and, if there is anything to tell apart, a legend below."""
     for axes in panels.values():
         axes.set_xlabel(label)
-    names = statistics.strategies(frame)
-    if drop_baseline:
-        names = [name for name in names if palette.split(name)[0] != statistics.BASELINE]
-    if legend and names:
+    if handles:
         width = figure.get_size_inches()[0]
-        longest = max(len(palette.label(name)) for name in names)
-        columns = max(1, min(len(names), int(width / (0.45 + 0.055 * longest))))
+        longest = max(len(str(handle.get_label())) for handle in handles)
         figure.legend(
-            handles=[_handle(name) for name in names],
+            handles=list(handles),
             loc="outside lower center",
-            ncols=columns,
+            ncols=max(1, min(len(handles), int(width / (0.45 + 0.055 * longest)))),
             frameon=False,
             handlelength=2.4,
             columnspacing=1.2,
@@ -352,9 +359,11 @@ def _finished(
     return figure
 
 
-def _handle(strategy: str) -> Line2D:
-    color, marker, dash = palette.style(strategy)
-    return Line2D([], [], color=color, marker=marker, linestyle=dash, label=palette.label(strategy))
+def _handles(names: Sequence[str]) -> list[Artist]:
+    return [
+        Line2D([], [], color=color, marker=marker, linestyle=dash, label=palette.label(name))
+        for name, (color, marker, dash) in ((name, palette.style(name)) for name in names)
+    ]
 
 
 def _by_labels(cycles: pd.DataFrame, heights: "pd.Series[float]") -> pd.DataFrame:
@@ -386,12 +395,6 @@ def _bars_height(seconds: pd.DataFrame) -> float:
         strategies=("strategy", "nunique"), devices=("device", "nunique")
     )
     return max(1.2, 0.5 + 0.17 * int((bars["strategies"] * bars["devices"].clip(1, 3)).max()))
-
-
-def _room(values: "pd.Series[float]", least: float, devices: Sequence[str]) -> float:
-    """Decades to leave free at the right for what is written behind a bar."""
-    decades = math.log10(values.max() / least)
-    return max(0.3, (0.3 if len(devices) == 1 else 0.9) * decades)
 
 
 def _log_ticks(axes: Axes) -> None:

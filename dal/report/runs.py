@@ -147,6 +147,7 @@ def read(paths: Iterable[str | Path]) -> Reading:
     problems += _repeats(runs)
     problems += _unfinished(runs)
     problems += _same_data(runs)
+    problems += _not_on_test(runs)
     return Reading(_frame(runs), _configurations(runs), problems)
 
 
@@ -307,6 +308,16 @@ def _same_data(runs: Sequence[Run]) -> list[str]:
         "them as several, though they are not independent."
         for those in names.values()
         if len(those) > 1
+    ]
+
+
+def _not_on_test(runs: Sequence[Run]) -> list[str]:
+    splits = {run.dataset: str(run.config.get("eval_split", "test")) for run in runs}
+    return [
+        f"{dataset}: accuracies are on {split}, the part for the choice of hyperparameters, and "
+        "not on test."
+        for dataset, split in splits.items()
+        if split != "test"
     ]
 
 

@@ -353,8 +353,8 @@ def comparisons(frame: pd.DataFrame) -> Table:
         "bootstrap 95% interval (10,000 resamples), and p-values of two-sided tests after Holm's "
         "correction, whose family is the strategies of one dataset and one test; those below 0.05 "
         "are in bold. The last column "
-        "says how many seeds would make the mean difference significant in the t-test, were it and "
-        "the spread seen the true ones.",
+        "says how many seeds would make the mean difference significant in the t-test, at the "
+        "strictest step of the correction, were it and the spread seen the true ones.",
         [
             *("Dataset", "Strategy", "Seeds", "Difference", "95% interval"),
             *("Wilcoxon p", "t-test p", "Seeds needed"),

@@ -79,6 +79,20 @@ def test_long_differences_become_numbers(write_run: Writer, tmp_path: Path) -> N
     }
 
 
+def test_runs_of_other_lengths_are_shown_apart(write_run: Writer, tmp_path: Path) -> None:
+    write_run([0.5, 0.6], "random", 0)
+    write_run([0.5, 0.6, 0.7], "random", 1)
+    frame = runs.read([tmp_path]).frame
+    assert set(frame["dataset"]) == {"toy [al.num_acq=1]", "toy [al.num_acq=2]"}
+    assert frame["complete"].all()
+
+
+def test_accuracies_on_dev_are_said(write_run: Writer, tmp_path: Path) -> None:
+    write_run([0.5], config={"eval_split": "dev"})
+    (problem,) = runs.read([tmp_path]).problems
+    assert problem.startswith("toy: accuracies are on dev")
+
+
 def test_where_a_run_ran_is_no_difference(write_run: Writer, tmp_path: Path) -> None:
     write_run([0.5], seed=0, config={"trainer": {"accelerator": "cpu", "devices": 1}})
     write_run([0.5], seed=1, config={"trainer": {"accelerator": "gpu", "devices": 2}})
