@@ -14,9 +14,8 @@ from dal.report import runs
 Writer = Callable[..., Path]
 
 
-@pytest.fixture
-def write_run(tmp_path: Path) -> Writer:
-    """Writes a run directory through the class that training writes it with."""
+def writer(folder: Path) -> Writer:
+    """Writes run directories through the class that training writes them with."""
 
     def write(
         accuracies: Sequence[float],
@@ -43,7 +42,7 @@ def write_run(tmp_path: Path) -> Writer:
             "strategy": {"_target_": f"package.{strategy}"},
             **(config or {}),
         }
-        path = tmp_path / root / name / strategy / f"seed_{seed}"
+        path = folder / root / name / strategy / f"seed_{seed}"
         first = list(range(seed, seed + 10)) if pool is None else list(pool)
         batches = [torch.tensor(first)]
         batches += [torch.arange(10) + 100 * cycle for cycle in range(1, len(accuracies))]
@@ -71,8 +70,19 @@ def write_run(tmp_path: Path) -> Writer:
 
 
 @pytest.fixture
-def study(write_run: Writer, tmp_path: Path) -> Path:
-    """Three datasets, four strategies, six seeds: margin helps, badge a little, entropy harms."""
+def write_run(tmp_path: Path) -> Writer:
+    """Writes a run directory."""
+    return writer(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three datasets, four strategies, six seeds: margin helps, badge a little, entropy harms.
+
+    Shared by all tests, which leave it as it is.
+    """
+    folder = tmp_path_factory.mktemp("study")
+    write = writer(folder)
     generator = np.random.default_rng(7)
     gains = {"random": 0.0, "margin": 0.04, "badge": 0.01, "entropy": -0.03}
     for name in ("first", "second", "third"):
@@ -81,10 +91,11 @@ def study(write_run: Writer, tmp_path: Path) -> Path:
             for strategy, gain in gains.items():
                 rise = gain * np.minimum(np.arange(8), 3) / 3
                 noise = generator.normal(0, 0.01, 8) * (np.arange(8) > 0)
-                write_run(base + rise + noise, strategy, seed, name, fingerprint=name)
-    return tmp_path / "runs"
+                write(base + rise + noise, strategy, seed, name, fingerprint=name)
+    return folder / "runs"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def frame(study: Path) -> pd.DataFrame:
+    """The cycles of that study."""
     return runs.read([study]).frame
