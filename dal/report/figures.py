@@ -21,7 +21,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import LogFormatterMathtext, LogLocator, MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator
 
 from dal import palette
 from dal.report import statistics, tables
@@ -138,7 +138,7 @@ def times(frame: pd.DataFrame) -> Figure:
             Patch(color=palette.GREY, alpha=shade, linewidth=0, label=device)
             for device, shade in shades.items()
         ]
-    return _finished(figure, panels, "Seconds a selection", handles)
+    return _finished(figure, panels, "Time of a selection", handles)
 
 
 def _draw_bars(
@@ -206,7 +206,7 @@ def worth(frame: pd.DataFrame) -> Figure:
         _log_ticks(axes)
         axes.set_ylabel("AUC improvement over\nrandom (points)")
     names = [name for name in statistics.strategies(frame) if palette.split(name)[0] != "random"]
-    return _finished(figure, panels, "Seconds a selection", _handles(names))
+    return _finished(figure, panels, "Time of a selection", _handles(names))
 
 
 @styled
@@ -298,6 +298,11 @@ def ranking(frame: pd.DataFrame) -> Figure | None:
 @styled
 def encoded(figure: Figure, form: str) -> bytes:
     """A figure as a file: ``png`` of 300 dots an inch, ``pdf`` or ``svg``."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        # Once, and not again before each file.
+        engine.execute(figure)
+        figure.set_layout_engine("none")
     stream = io.BytesIO()
     dates = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
     figure.savefig(stream, format=form, dpi=300, metadata=dates[form], transparent=form == "svg")
@@ -399,8 +404,12 @@ def _bars_height(seconds: pd.DataFrame) -> float:
 
 def _log_ticks(axes: Axes) -> None:
     axes.xaxis.set_major_locator(LogLocator(numticks=6))
-    axes.xaxis.set_major_formatter(LogFormatterMathtext())
+    axes.xaxis.set_major_formatter(lambda value, _: _power(value))
     axes.xaxis.set_minor_locator(LogLocator(subs=(), numticks=6))
+
+
+def _power(seconds: float) -> str:
+    return f"{seconds:g} s" if seconds > 0.05 else f"{1000 * seconds:g} ms"
 
 
 def _say(axes: Axes, text: str) -> None:
