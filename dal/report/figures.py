@@ -29,7 +29,7 @@ from dal.report import statistics, tables
 COLUMN, PAGE = 3.4, 7.0  # inches: the widths of a column and of a page
 PANEL_HEIGHT = 2.2
 MAX_ACROSS = 3
-INK, PAPER = "#1A1A1A", "#FFFFFF"
+INK = "#1A1A1A"
 
 SETTINGS: dict[Any, Any] = {
     "font.size": 8,
