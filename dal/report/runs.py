@@ -105,11 +105,9 @@ class Run:
 
     def settings(self) -> dict[str, Any]:
         """Everything that has to be alike for two runs to be of the same dataset."""
-        held_apart = (*IDENTITY, *FREE_KEYS, *PLACE_KEYS)
+        held_apart = (*IDENTITY, *FREE_KEYS, *PLACE_KEYS, "strategy")
         settings = {
-            key: value
-            for key, value in self.config.items()
-            if key not in held_apart and key.split(".")[0] not in ("strategy", "logger")
+            key: value for key, value in self.config.items() if not _is_below(key, held_apart)
         }
         if "al.num_acq" not in self.config:
             settings["cycles"] = self.num_cycles
@@ -366,7 +364,7 @@ def _configurations(runs: Sequence[Run]) -> pd.DataFrame:
         for run in runs
     ]
     for key in dict.fromkeys(key for row in rows for key in row):
-        if key in (*IDENTITY, *FREE_KEYS) or key.split(".")[0] == "logger":
+        if _is_below(key, (*IDENTITY, *FREE_KEYS)):
             continue
         values = [_shown(row.get(key, NOT_SET)) for row in rows]
         if len(set(values)) > 1:
@@ -380,6 +378,11 @@ def _configurations(runs: Sequence[Run]) -> pd.DataFrame:
         },
         index=pd.Index([run.path for run in runs], name="run"),
     )
+
+
+def _is_below(key: str, parents: Sequence[str]) -> bool:
+    """Whether a dotted key is one of some others, or lies below one."""
+    return any(key == parent or key.startswith(f"{parent}.") for parent in parents)
 
 
 def _grouped(runs: Sequence[Run], key: Any) -> dict[Any, list[Run]]:

@@ -95,7 +95,8 @@ def test_accuracies_on_dev_are_said(write_run: Writer, tmp_path: Path) -> None:
 
 def test_where_a_run_ran_is_no_difference(write_run: Writer, tmp_path: Path) -> None:
     write_run([0.5], seed=0, config={"trainer": {"accelerator": "cpu", "devices": 1}})
-    write_run([0.5], seed=1, config={"trainer": {"accelerator": "gpu", "devices": 2}})
+    elsewhere = {"trainer": {"accelerator": "gpu", "devices": 2}, "logger": {"csv": {"dir": "x"}}}
+    write_run([0.5], seed=1, config=elsewhere)
     reading = runs.read([tmp_path])
     assert set(reading.frame["dataset"]) == {"toy"}
     assert reading.problems == []
