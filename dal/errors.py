@@ -24,6 +24,10 @@ class RecordError(DalError):
     """A run directory that cannot be written, or that does not belong to this run."""
 
 
+class ReportError(DalError):
+    """Run directories that cannot be reported on, or a report that cannot be written."""
+
+
 class StrategyError(DalError):
     """A strategy that did not return distinct positions of the pool it was shown."""
 

@@ -6,9 +6,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from dal import palette
 from dal.curve import LearningCurve
-
-BLUE = "#0072B2"  # of the colour-blind safe palette of Okabe and Ito (2008)
 
 
 def learning_curve(curve: LearningCurve, title: str = "") -> bytes:
@@ -24,7 +23,7 @@ def learning_curve(curve: LearningCurve, title: str = "") -> bytes:
     axes.plot(
         curve.num_labeled.numpy(),
         100 * curve.metric("accuracy").numpy(),
-        color=BLUE,
+        color=palette.BLUE,
         marker="o",
         markersize=4,
         label=f"AUC {curve.auc:.2f}",

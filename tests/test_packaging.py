@@ -76,8 +76,11 @@ def test_commands_of_the_readme_compose(tmp_path: Path) -> None:
 
     config.register()
     commands = re.findall(r"^python -m dal\.(train|extract)(.*)$", README, re.MULTILINE)
+    variables = dict(re.findall(r'^([A-Z]+)="?([^"\n]*)"?$', README, re.MULTILINE))
     assert len(commands) >= 9
     for which, command in commands:
+        for name, value in variables.items():
+            command = command.replace(f"${name}", value)
         words = command.split("#")[0].split()
         overrides = [
             re.sub(r"=([^=,]+),.*", r"=\1", word).replace("DIR", str(tmp_path))

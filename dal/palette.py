@@ -1,0 +1,107 @@
+"""One colour, marker and line style a strategy, in every figure.
+
+Colours alone tell at most eight things apart for everyone, so no two known strategies share a
+marker, and colours that are close to a colour-blind eye have different lines. All of them are of
+middling lightness: they are read on white paper and on a dark page.
+
+References:
+    Okabe and Ito (2008), "Color universal design"; Tol (2021), "Colour schemes", for the two
+    colours beyond theirs. Their black and yellow vanish on dark and on white, and are not used.
+"""
+
+import colorsys
+import re
+import zlib
+from typing import Literal, NamedTuple
+
+BLUE = "#0072B2"
+GREY = "#7F7F7F"
+
+Dash = Literal["-", "--", "-."] | tuple[float, tuple[float, ...]]
+DASHES: tuple[Dash, ...] = ("-", "--", "-.", (0, (1, 1)))
+MARKERS = "o^svDPX<>*p"
+
+
+class Style(NamedTuple):
+    """How a strategy is drawn, in matplotlib's terms."""
+
+    color: str
+    marker: str
+    dash: Dash
+
+
+# In the order in which figures and tables name them.
+KNOWN = {
+    "random": ("Random", Style(GREY, ".", (0, (1, 1)))),
+    "margin": ("Margin", Style("#56B4E9", "^", "-")),
+    "entropy": ("Entropy", Style("#44AA99", "v", "-.")),
+    "least_confidence": ("Least confidence", Style("#AA4499", "<", "--")),
+    "badge": ("BADGE", Style("#E69F00", "s", "-")),
+    "typiclust": ("TypiClust", Style("#009E73", "P", "-")),
+    "bait_diagonal": ("BAIT (Diagonal)", Style("#999933", "X", "-.")),
+    "bait_exp": ("BAIT (Exp)", Style("#CC79A7", "D", "-")),
+    "bait_binary": ("BAIT (Binary)", Style(BLUE, "o", "-")),
+    "bait": ("BAIT", Style("#D55E00", "*", "-")),
+}
+
+
+def style(strategy: str) -> Style:
+    """How a strategy is drawn: always the same for the same name, known or not.
+
+    Example:
+        >>> style("bait_binary")
+        Style(color='#0072B2', marker='o', dash='-')
+        >>> style("mine") == style("mine") != style("yours")
+        True
+    """
+    if strategy in KNOWN:
+        return KNOWN[strategy][1]
+    # Not `hash`, which differs from process to process.
+    code = zlib.crc32(strategy.encode())
+    return Style(
+        _of_hue(code % 360 / 360),
+        MARKERS[code // 360 % len(MARKERS)],
+        DASHES[code // 4000 % len(DASHES)],
+    )
+
+
+def _of_hue(hue: float) -> str:
+    """A colour of middling luminance: at equal lightness, yellow would vanish and blue darken."""
+    for lightness in range(30, 100):
+        rgb = colorsys.hls_to_rgb(hue, lightness / 100, 0.55)
+        linear = [
+            part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in rgb
+        ]
+        if 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] >= 0.22:
+            break
+    return "#" + "".join(f"{round(255 * part):02X}" for part in rgb)
+
+
+def label(strategy: str) -> str:
+    """The name that a reader sees: the paper's, where it has one.
+
+    Example:
+        >>> label("bait_exp"), label("bait_exp [top_classes=5]"), label("mine")
+        ('BAIT (Exp)', 'BAIT (Exp) [top_classes=5]', 'mine')
+    """
+    name, rest = split(strategy)
+    return KNOWN[name][0] + rest if name in KNOWN else strategy
+
+
+def order(strategy: str) -> tuple[int, str]:
+    """A sorting key: known strategies in their fixed order, then others by name."""
+    name, rest = split(strategy)
+    known = list(KNOWN)
+    return (known.index(name) if name in known else len(known), name + rest)
+
+
+def split(strategy: str) -> tuple[str, str]:
+    """A strategy's plain name, and what in brackets tells its variant apart.
+
+    Example:
+        >>> split("bait_exp [top_classes=5]")
+        ('bait_exp', ' [top_classes=5]')
+    """
+    found = re.fullmatch(r"(.*?)( \[.*\])?", strategy, re.DOTALL)
+    assert found
+    return found[1], found[2] or ""
