@@ -23,7 +23,7 @@ ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",  # of the direct runs as of the elements
     "PYTHONPATH": str(ROOT),
 }
-OVERRIDES = ["al.num_acq=30"]
+OVERRIDES = ["trainer.max_epochs=60", "al.num_acq=30"]
 
 
 def call(*command: str | Path) -> str:
