@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 
 from dal.signals import RESUMABLE
@@ -25,20 +25,25 @@ ROOT = Path(__file__).parents[1]
 DISK_MIB = 16
 END_SECONDS = 60.0  # for a process that has been asked to end, on a busy machine
 CYCLES_SECONDS = 2.0  # how long after its first sign of life a run is stopped, at most
-IS_ROOT = os.geteuid() == 0
+# Root may write whatever the permissions.
+FORBID, PERMIT = (["chmod", "500"], ["chmod", "700"])
+if os.geteuid() == 0:
+    FORBID, PERMIT = (["chattr", "+i"], ["chattr", "-i"])
 
 Stop = Callable[["subprocess.Popen[str]", Path], None]
 
 
 @contextmanager
-def small_disk(path: Path) -> Iterator[None]:
-    """Mounts a small file system; needs root."""
+def small_disk(path: Path) -> Iterator[bool]:
+    """Mounts a small file system where that is permitted; root in a container may not be."""
     options = ["-t", "tmpfs", "-o", f"size={DISK_MIB}m"]
-    subprocess.run(["mount", *options, "tmpfs", str(path)], check=True)
+    mount = ["mount", *options, "tmpfs", str(path)]
+    mounted = subprocess.run(mount, capture_output=True, check=False).returncode == 0
     try:
-        yield
+        yield mounted
     finally:
-        subprocess.run(["umount", "--lazy", str(path)], check=True)
+        if mounted:
+            subprocess.run(["umount", "--lazy", str(path)], check=True)
 
 
 def sends(*numbers: signal.Signals) -> Stop:
@@ -70,14 +75,18 @@ def fill_disk(process: "subprocess.Popen[str]", run_dir: Path) -> None:
 def forbid_writing(process: "subprocess.Popen[str]", run_dir: Path) -> None:
     """Lets nothing be written to the folder until the process has ended."""
     run_dir.mkdir(exist_ok=True)
-    # Root may write whatever the permissions.
-    forbid = ["chattr", "+i"] if IS_ROOT else ["chmod", "500"]
-    permit = ["chattr", "-i"] if IS_ROOT else ["chmod", "700"]
-    subprocess.run([*forbid, str(run_dir)], check=True)
+    subprocess.run([*FORBID, str(run_dir)], check=True)
     try:
         process.wait(END_SECONDS)
     finally:
-        subprocess.run([*permit, str(run_dir)], check=True)
+        subprocess.run([*PERMIT, str(run_dir)], check=True)
+
+
+def can_forbid_writing(folder: Path) -> bool:
+    """Whether this system and its file system let it."""
+    forbidden = subprocess.run([*FORBID, str(folder)], capture_output=True, check=False)
+    subprocess.run([*PERMIT, str(folder)], capture_output=True, check=False)
+    return forbidden.returncode == 0
 
 
 # What stops a run, and the statuses that it may end with. Before Python has got to the command, a
@@ -113,6 +122,7 @@ def soak(
     num_kills: int,
     seed: int = 0,
     overrides: Sequence[str] = (),
+    kinds: Sequence[str] = (),
     say: Callable[[str], None] = print,
 ) -> Counter[str]:
     """How often a run was stopped by what, and how many were compared with the undisturbed one.
@@ -122,6 +132,7 @@ def soak(
         num_kills: How often to stop a run.
         seed: Of the moments.
         overrides: Further ones of the command.
+        kinds: Of stops; those that are possible here if not given.
         say: Is told of every stop.
 
     Raises:
@@ -132,10 +143,11 @@ def soak(
     whole = folder / "whole"
     process = start(whole, log, overrides)
     assert process.wait(600) == 0, log.read_text()
-    kinds = [kind for kind in STOPS if IS_ROOT or kind != "full disk"]
     counts: Counter[str] = Counter()
     disk.mkdir()
-    with small_disk(disk) if IS_ROOT else nullcontext():
+    with small_disk(disk) as mounted:
+        possible = {"full disk": mounted, "read-only folder": can_forbid_writing(disk)}
+        kinds = [kind for kind in kinds or STOPS if possible.get(kind, True)]
         run_dir = disk / "run_0"
         while counts.total() - counts["compared"] < num_kills or run_dir.exists():
             process = start(run_dir, log, overrides)
