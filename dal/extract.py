@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,8 +100,7 @@ def main() -> None:
     def job(cfg: DictConfig) -> None:
         extract(cfg, console)
 
-    if command.run("extract", lambda cfg: f"the extraction for {cfg.name}", job):
-        sys.exit(1)
+    command.run("extract", lambda cfg: f"the extraction for {cfg.name}", job).end_process()
 
 
 if __name__ == "__main__":

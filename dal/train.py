@@ -1,6 +1,5 @@
 """``python -m dal.train``: active learning from a configuration, one learning curve a job."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,20 +86,19 @@ def train(cfg: DictConfig, console: Console) -> "LearningCurve":
 
 
 def main() -> None:
-    """The command: exits with 0 if every job succeeded, with 1 if one did not."""
+    """The command: exits with 0 if every job succeeded, with 1 if one did not, else as ``run``."""
     console = Console(highlight=False)
     finished: list[tuple[str, LearningCurve, str]] = []
 
     def job(cfg: DictConfig) -> None:
         finished.append((title(cfg), train(cfg, console), str(Path(cfg.run_dir))))
 
-    num_failed = command.run("config", title, job)
+    outcome = command.run("config", title, job)
     if finished:
         from dal.console import summary
 
         console.print(summary(finished), soft_wrap=True)
-    if num_failed:
-        sys.exit(1)
+    outcome.end_process()
 
 
 if __name__ == "__main__":

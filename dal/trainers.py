@@ -1,17 +1,67 @@
 """Lightning's trainer as it is used here: often, briefly and in silence."""
 
 import logging
+import os
+import signal
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import partial, wraps
+from typing import Any
 
 import lightning as L
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+
+
+class OwnSignals(L.Callback):
+    """Leaves SIGTERM to whoever handled it before there was a trainer.
+
+    Lightning's handler broadcasts to the other processes, amid whatever they are exchanging.
+    """
+
+    def __init__(self) -> None:
+        self.handler = signal.getsignal(signal.SIGTERM)
+
+    def _restore(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:  # noqa: ARG002
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self.handler)
+
+    on_train_start = on_test_start = on_predict_start = _restore
+
+
+@wraps(L.Trainer, assigned=(), updated=())  # for its signature, against which keys are checked
+def new_trainer(**arguments: Any) -> L.Trainer:
+    """A Lightning trainer that leaves signals, and the jobs of a SLURM cluster, alone.
+
+    Args:
+        arguments: Any of :class:`lightning.Trainer`'s.
+    """
+    plugins, callbacks = (_as_list(arguments.pop(key, None)) for key in ("plugins", "callbacks"))
+    with quiet_lightning():
+        chosen = any(isinstance(plugin, ClusterEnvironment) for plugin in plugins)
+        if not chosen and not TorchElasticEnvironment.detect() and SLURMEnvironment.detect():
+            # With one task, a process for each device is Lightning's to start, not srun's.
+            alone = os.environ["SLURM_NTASKS"] == "1"
+            plugins.append(
+                LightningEnvironment() if alone else SLURMEnvironment(auto_requeue=False)
+            )
+        return L.Trainer(**arguments, plugins=plugins, callbacks=[*callbacks, OwnSignals()])
+
+
+def _as_list(argument: Any) -> list[Any]:
+    if argument is None:
+        return []
+    return [*argument] if isinstance(argument, list | tuple) else [argument]
+
 
 # A trainer lives for one cycle and shows nothing: each of these would take longer than a fit that
 # lasts a fraction of a second. Checkpoints are not needed, since a killed run repeats its cycle.
 DEFAULT_TRAINER: Callable[..., L.Trainer] = partial(
-    L.Trainer,
+    new_trainer,
     max_epochs=200,
     accelerator="auto",
     devices=1,
@@ -21,6 +71,8 @@ DEFAULT_TRAINER: Callable[..., L.Trainer] = partial(
     enable_progress_bar=False,
     enable_model_summary=False,
     num_sanity_val_steps=0,
+    # Under SLURM, Lightning takes up any hpc_ckpt_*.ckpt that lies in this folder.
+    default_root_dir=os.devnull,
 )
 
 

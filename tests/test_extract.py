@@ -1,6 +1,7 @@
 """The command that computes features, as a user runs it, and what an experiment makes of them."""
 
 import json
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 from PIL import Image
 
 from dal import extract, train
+from dal.data.extraction import Embedding
+from dal.signals import RESUMABLE, STOP_SIGNALS
 from tests.data.conftest import save_dinov2, save_images
 
 Command = Callable[..., tuple[int, str, str]]
@@ -167,6 +170,24 @@ def test_a_broken_image_is_one_message(command: Command, tmp_path: Path) -> None
     assert "train/ant/deep.tiff" in err
     assert "mode F" in err
     assert "Traceback" not in err
+
+
+def test_an_extraction_that_is_asked_to_stop(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object) -> None:
+        signal.raise_signal(signal.SIGUSR1)
+
+    handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    with monkeypatch.context() as patch:
+        patch.setattr(Embedding, "predict_step", stopped)
+        status, _, err = command("extract", *FOLDER)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    assert status == RESUMABLE
+    assert err.endswith("Stopped by SIGUSR1. Run the same command again to resume.\n")
+    assert "Traceback" not in err
+    assert command("extract", *FOLDER)[0] == 0
 
 
 def test_help_teaches(command: Command) -> None:

@@ -286,7 +286,7 @@ def test_the_default_trainer_is_the_configured_one() -> None:
     configured = OmegaConf.to_container(OmegaConf.load(config.folder() / "trainer/default.yaml"))
     assert isinstance(DEFAULT_TRAINER, partial)
     assert configured == {
-        "_target_": "lightning.Trainer",
+        "_target_": "dal.trainers.new_trainer",
         "_partial_": True,
         **DEFAULT_TRAINER.keywords,
     }

@@ -15,6 +15,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from dal import train
+from dal.signals import RESUMABLE
 
 Command = Callable[..., tuple[int, str, str]]
 MEASURED = {"fit_seconds", "query_seconds", "peak_memory_mib"}
@@ -108,7 +109,12 @@ def test_a_failing_job_leaves_the_others(command: Command, tmp_path: Path) -> No
     status, out, err = command("-m", *SHORT, "strategy=random", "al.num_init=9999,10")
     assert status == 1
     assert "got 1131" in err
-    assert "random seed 0" in err
+    assert err.endswith(
+        "1 of 2 jobs failed:\n  digits random seed 0 (trainer.max_epochs=2 al.num_acq=2 "
+        "strategy=random al.num_init=9999): Expected a pool of at least num_init + acq_size × "
+        "num_acq = 9999 + 10 × 2 = 10019 examples, got 1131. Ask for fewer, or lower "
+        "dev_fraction.\n"
+    )
     assert "labels" in out
     assert (tmp_path / "outputs" / "digits" / "random" / "seed_0" / "summary.json").exists()
 
@@ -303,14 +309,20 @@ def test_a_killed_run_resumes_to_the_same_bytes(tmp_path: Path) -> None:
     out, _ = start(whole).communicate()
     assert "final accuracy" in out
     rng = np.random.default_rng(0)
-    for after in (1, 7, 15):  # lines of the curve, the header included
+    # By lines of the curve, the header included.
+    for after, number in ((1, signal.SIGKILL), (7, signal.SIGTERM), (15, signal.SIGUSR1)):
         process = start(killed)
         while num_rows(killed) < after and process.poll() is None:
             time.sleep(0.005)
         time.sleep(rng.uniform(0, 0.08))  # a cycle takes about as long
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL
+        process.send_signal(number)
+        out, _ = process.communicate()
+        if number == signal.SIGKILL:
+            assert process.returncode == -number
+        else:
+            assert process.returncode == RESUMABLE
+            assert f"Stopped by {number.name}. Run the same command again to resume." in out
+            assert "Traceback" not in out
         assert num_rows(killed) < 22
     out, _ = start(killed).communicate()
     assert "Resuming after" in out
