@@ -76,10 +76,10 @@ def run(
             name = title(cfg)
             job(cfg)
         except DalError as error:
-            stop_request.check()
+            signals.check()
             message = str(error)
         except Exception as error:
-            stop_request.check()
+            signals.check()
             message = configuration.explained(error, overrides, primary)
             if message is None:
                 if HydraConfig.get().mode is not RunMode.MULTIRUN:
@@ -87,7 +87,7 @@ def run(
                 # Hydra would raise it once all jobs are done, and the others' results be lost.
                 traceback.print_exc()
                 message = f"{type(error).__name__}: {error}"
-        stop_request.check()
+        signals.check()
         if message is not None:
             # Two jobs of a multirun may have one title: they differ in their overrides.
             overridden = " ".join(HydraConfig.get().overrides.task)
@@ -98,7 +98,7 @@ def run(
         version_base="1.3", config_path=str(configuration.folder()), config_name=primary
     )(guarded)
     try:
-        with signals.stoppable() as stop_request:
+        with signals.stoppable():
             command()
     except signals.Stopped as stopped:
         errors.print(f"Stopped by {stopped}. Run the same command again to resume.")

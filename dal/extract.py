@@ -29,10 +29,10 @@ def extract(cfg: DictConfig, console: Console) -> dict[str, "Entry"]:
         DalError: If the configuration, the images, the weights or the cache are not as expected.
     """
     # Here and not above: they take seconds to load, and `--help` needs none of them.
+    from dal import trainers
     from dal.console import ExtractionProgress, bars
     from dal.data import ImageFolder, Images
     from dal.ranks import Ranks
-    from dal.trainers import quiet_lightning
 
     for key in ("data", "backbone", "features", "trainer"):
         OmegaConf.to_container(cfg[key], throw_on_missing=True)
@@ -49,8 +49,7 @@ def extract(cfg: DictConfig, console: Console) -> dict[str, "Entry"]:
     if isinstance(images, ImageFolder) and type(images) is ImageFolder:
         there = images.available_splits()
         wanted = {key: name for key, name in wanted.items() if name in there}
-    with quiet_lightning():
-        console.quiet = not Ranks(trainer()).is_first
+    console.quiet = not Ranks(trainers.made(trainer)).is_first
     out = None if cfg.out is None else _usable(Path(cfg.out))
     entries = {}
     with bars(console) as progress:

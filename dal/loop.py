@@ -13,11 +13,10 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
 import dal
-from dal import memory, plots, randomness
+from dal import memory, plots, randomness, signals, trainers
 from dal.curve import CycleResult, LearningCurve
 from dal.data import INITIAL_DRAWS, ALDataModule
 from dal.errors import ConfigError, DataError, RecordError, did_you_mean
@@ -104,8 +103,7 @@ class ALLoop:
     @cached_property
     def ranks(self) -> Ranks:
         """The processes that do the run together; a single one unless the trainer has more."""
-        with quiet_lightning():
-            return Ranks(self._new_trainer([]))
+        return Ranks(trainers.made(self.trainer))
 
     @property
     def curve(self) -> LearningCurve:
@@ -146,6 +144,7 @@ class ALLoop:
                     result = self._cycle(cycle, record)
                     tracking.log(result)
                     yield result
+                    signals.check()  # what a handler raised may have been lost on its way
             self._finish(record)
             tracking.finish(self.curve)
 
@@ -215,9 +214,8 @@ class ALLoop:
             head = self.head(
                 num_features=self.datamodule.num_features, num_classes=self.datamodule.num_classes
             )
-            trainer = self._new_trainer(
-                [Replicated(), *self.callbacks, *([] if is_last else [self.strategy])]
-            )
+            callbacks = [Replicated(), *self.callbacks, *([] if is_last else [self.strategy])]
+            trainer = trainers.made(self.trainer, callbacks=callbacks)
             device = trainer.strategy.root_device
             if device.type == "cuda":
                 torch.cuda.reset_peak_memory_stats(device)
@@ -259,12 +257,6 @@ class ALLoop:
         if not is_last:
             self.datamodule.label(self._acquired[-1])
         return result
-
-    def _new_trainer(self, callbacks: list[L.Callback]) -> L.Trainer:
-        try:
-            return self.trainer(callbacks=callbacks)
-        except (ImportError, MisconfigurationException, TypeError, ValueError) as error:
-            raise ConfigError(f"The trainer cannot be made: {error}") from error
 
     def _evaluate(self, trainer: L.Trainer, head: L.LightningModule) -> dict[str, float]:
         dataloader = self.datamodule.eval_dataloader(self.eval_split)
@@ -309,8 +301,7 @@ class ALLoop:
     def _origin(self) -> dict[str, Any]:
         """What the run is made from and with, in plain values."""
         data = self.datamodule
-        with quiet_lightning():
-            device = self._new_trainer([]).strategy.root_device
+        device = trainers.made(self.trainer).strategy.root_device
         return {
             "data": {
                 "pool": data.num_unlabeled,

@@ -23,48 +23,45 @@ class Stopped(BaseException):
     """
 
 
-class StopRequest:
-    """Whether the process has been asked to stop.
+_received: list[str] = []  # names of the signals that have asked this process to stop
 
-    Attributes:
-        signal: The name of the last signal that did; None as long as there was none.
+
+def is_stopping() -> bool:
+    """Whether this process has been asked to stop."""
+    return bool(_received)
+
+
+def check() -> None:
+    """Raises :class:`Stopped` if this process has been asked to stop.
+
+    What a signal raises can get lost on its way: Python drops what is raised in a finalizer, and a
+    compiled library may turn it into an error of its own.
     """
-
-    signal: str | None = None
-
-    def check(self) -> None:
-        """Raises :class:`Stopped` if the process has been asked to stop.
-
-        What a signal raises can get lost on its way: Python drops what is raised in a finalizer,
-        and a compiled library may turn it into an error of its own.
-        """
-        if self.signal is not None:
-            raise Stopped(self.signal)
+    if _received:
+        raise Stopped(_received[-1])
 
 
 @contextmanager
-def stoppable() -> Iterator[StopRequest]:
+def stoppable() -> Iterator[None]:
     """Lets SIGTERM and SIGUSR1 raise :class:`Stopped` in the main thread, wherever that is.
 
     At once and not at the next cycle: a selection can outlast the time a cluster gives, and files
     are whole at any moment. One signal may come several times, from a job script and from SLURM.
-
-    Yields:
-        Whether a signal came. The handlers there were are back in the end; after a signal, when
-        the process is about to end, they all ignore it.
+    In the end the handlers there were are back; after a signal, when the process is about to end,
+    it is ignored.
     """
-    request = StopRequest()
     owner = os.getpid()
 
     def stop(number: int, _: FrameType | None) -> NoReturn:
         if os.getpid() != owner:  # a forked worker: only its parent has something to say
             os._exit(128 + number)
-        request.signal = signal.Signals(number).name
-        raise Stopped(request.signal)
+        _received.append(signal.Signals(number).name)
+        raise Stopped(_received[-1])
 
     previous = {number: signal.signal(number, stop) for number in STOP_SIGNALS}
     try:
-        yield request
+        yield
     finally:
         for number, handler in previous.items():
-            signal.signal(number, signal.SIG_IGN if request.signal else handler)
+            signal.signal(number, signal.SIG_IGN if is_stopping() else handler)
+        _received.clear()

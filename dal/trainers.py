@@ -15,6 +15,9 @@ from lightning.fabric.plugins.environments.cluster_environment import ClusterEnv
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+from dal.errors import ConfigError
 
 
 class OwnSignals(L.Callback):
@@ -40,6 +43,9 @@ def new_trainer(**arguments: Any) -> L.Trainer:
     Args:
         arguments: Any of :class:`lightning.Trainer`'s.
     """
+    if not arguments.get("enable_checkpointing") and not arguments.get("logger"):
+        # Nothing is written, and under SLURM Lightning takes up any hpc_ckpt_*.ckpt in this folder.
+        arguments.setdefault("default_root_dir", os.devnull)
     plugins, callbacks = (_as_list(arguments.pop(key, None)) for key in ("plugins", "callbacks"))
     with quiet_lightning():
         chosen = any(isinstance(plugin, ClusterEnvironment) for plugin in plugins)
@@ -50,6 +56,26 @@ def new_trainer(**arguments: Any) -> L.Trainer:
                 LightningEnvironment() if alone else SLURMEnvironment(auto_requeue=False)
             )
         return L.Trainer(**arguments, plugins=plugins, callbacks=[*callbacks, OwnSignals()])
+
+
+def made(make: Callable[..., L.Trainer], **arguments: Any) -> L.Trainer:
+    """The trainer that ``make`` makes, or an error that says why it does not.
+
+    Args:
+        make: For example :data:`DEFAULT_TRAINER`.
+        arguments: What it is called with.
+
+    Raises:
+        ConfigError: If Lightning refuses its arguments, or what the cluster has set.
+    """
+    try:
+        with quiet_lightning():
+            return make(**arguments)
+    except (
+        *(ImportError, MisconfigurationException),
+        *(RuntimeError, TypeError, ValueError),
+    ) as error:
+        raise ConfigError(f"The trainer cannot be made: {error}") from error
 
 
 def _as_list(argument: Any) -> list[Any]:
@@ -71,8 +97,6 @@ DEFAULT_TRAINER: Callable[..., L.Trainer] = partial(
     enable_progress_bar=False,
     enable_model_summary=False,
     num_sanity_val_steps=0,
-    # Under SLURM, Lightning takes up any hpc_ckpt_*.ckpt that lies in this folder.
-    default_root_dir=os.devnull,
 )
 
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dal import signals
 from dal.curve import CycleResult, LearningCurve
 from dal.errors import ConfigError, did_you_mean
 from dal.record import ACQUISITIONS, PLOT, RunDirectory
@@ -139,6 +140,8 @@ class WeightsAndBiases(Tracker):
         if self._run is None:
             return
         run, self._run = self._run, None
+        if signals.is_stopping():  # the sweep that it belongs to, if any, gives it out again
+            run.mark_preempting()
         _bounded(lambda: run.finish(exit_code=1), self.finish_timeout)
 
     def _init(self, run_id: str) -> "Run":

@@ -21,9 +21,6 @@ from dal.tracking import Tracker
 from dal.weights_and_biases import WeightsAndBiases
 from tests.wandb_server import Server, serving
 
-# Threads of the client that notice its end only after it: nothing of a run is left to them.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-
 Loop = Callable[..., ALLoop]
 CONFIGURATION = {"seed": 0, "head": {"optimizer": {"lr": 0.2}}}
 ROOT = Path(__file__).parents[1]

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 import dal
+from dal import signals, trainers
 from dal.data import backbone as backbones
 from dal.data import cache as caches
 from dal.data.backbone import Backbone, Encoder
@@ -131,9 +132,8 @@ class FeatureExtractor:
             "dtype": self.dtype,
         }
         writer = PartWriter(self.reporter)
-        with quiet_lightning():
-            # Each process knows its own batches: see Embedding.predict_dataloader.
-            trainer = self.trainer(callbacks=[writer], use_distributed_sampler=False)
+        # Each process knows its own batches: see Embedding.predict_dataloader.
+        trainer = trainers.made(self.trainer, callbacks=[writer], use_distributed_sampler=False)
         with Ranks(trainer) as ranks, ExitStack() as held:
             found = None
             if ranks.is_first:
@@ -398,6 +398,7 @@ class PartWriter(L.Callback):
             DataError: If a feature is NaN or too large for the type, or cannot be written.
         """
         assert isinstance(pl_module, Embedding)
+        signals.check()  # what a handler raised may have been lost on its way
         part, rows = pl_module.plan[batch_idx]
         with np.errstate(over="ignore"):  # found out below
             features = outputs.cpu().numpy().astype(self.dtype)
