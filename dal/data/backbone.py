@@ -126,6 +126,7 @@ class Backbone:
             DataError: If the weights cannot be had or are damaged, or give no such output.
             ConfigError: If transformers has no such architecture.
         """
+        folder = self._folder()  # first: what is missing is said before seconds of imports
         import transformers
 
         architecture: Any = getattr(transformers, self.architecture, None)
@@ -134,7 +135,6 @@ class Backbone:
                 f"Unknown `architecture` '{self.architecture}': expected a model class of "
                 f"transformers {transformers.__version__}, for example AutoModel."
             )
-        folder = self._folder()
         transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         try:
             model = architecture.from_pretrained(
