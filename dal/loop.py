@@ -2,7 +2,6 @@
 
 import math
 import platform
-import signal
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -219,19 +218,11 @@ class ALLoop:
             device = trainer.strategy.root_device
             if device.type == "cuda":
                 torch.cuda.reset_peak_memory_stats(device)
-            interrupt_handler = signal.getsignal(signal.SIGINT)
-            try:
+            with trainers.interruptible():
                 started = time.perf_counter()
                 trainer.fit(head, datamodule=self.datamodule)
                 fit_seconds = time.perf_counter() - started
                 metrics = self._evaluate(trainer, head)
-            except SystemExit as error:
-                # Lightning turns Ctrl-C into an exit and ignores the next; a caller should see
-                # what it was, and be able to stop.
-                if isinstance(error.__context__, KeyboardInterrupt):
-                    signal.signal(signal.SIGINT, interrupt_handler)
-                    raise KeyboardInterrupt from error
-                raise
 
         query_seconds = None
         selection = self.strategy.selection

@@ -78,6 +78,23 @@ def made(make: Callable[..., L.Trainer], **arguments: Any) -> L.Trainer:
         raise ConfigError(f"The trainer cannot be made: {error}") from error
 
 
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Lets Ctrl-C be a KeyboardInterrupt while a trainer is at work.
+
+    Lightning turns it into an exit and ignores the next; a caller should see what it was, and be
+    able to stop.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            signal.signal(signal.SIGINT, handler)
+            raise KeyboardInterrupt from error
+        raise
+
+
 def _as_list(argument: Any) -> list[Any]:
     if argument is None:
         return []

@@ -219,7 +219,7 @@ class FeatureExtractor:
         module = Embedding(encoder, images, draft, self.batch_size, self.num_workers)
         writer.begin(draft, DTYPES[self.dtype], images)
         started = time.perf_counter()
-        with quiet_lightning():
+        with quiet_lightning(), trainers.interruptible():
             trainer.predict(module, return_predictions=False)
         ranks.wait()
         seconds = time.perf_counter() - started
