@@ -1,6 +1,6 @@
 """Deep active learning on frozen features.
 
-Importing the package loads nothing heavy; ``dal.loop``, ``dal.data``, ``dal.head`` and
+Importing the package loads nothing heavy; ``dal.experiment``, ``dal.data``, ``dal.heads`` and
 ``dal.strategies`` hold what a script needs.
 """
 

@@ -9,12 +9,12 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from dal import command
-from dal import config as configuration
+from dal.cli import command
+from dal.cli import config as configuration
 from dal.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from dal.data.cache import Entry
+    from dal.extraction.cache import Entry
 
 configuration.register()
 
@@ -29,10 +29,10 @@ def extract(cfg: DictConfig, console: Console) -> dict[str, "Entry"]:
         DalError: If the configuration, the images, the weights or the cache are not as expected.
     """
     # Here and not above: they take seconds to load, and `--help` needs none of them.
-    from dal import trainers
-    from dal.console import ExtractionProgress, bars
+    from dal.cli.console import ExtractionProgress, bars
     from dal.data import ImageFolder, Images
-    from dal.ranks import Ranks
+    from dal.runtime import trainers
+    from dal.runtime.processes import Ranks
 
     for key in ("data", "backbone", "features", "trainer"):
         OmegaConf.to_container(cfg[key], throw_on_missing=True)

@@ -9,12 +9,12 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from dal import command
-from dal import config as configuration
+from dal.cli import command
+from dal.cli import config as configuration
 from dal.errors import ConfigError
 
 if TYPE_CHECKING:
-    from dal.curve import LearningCurve
+    from dal.experiment.curve import LearningCurve
 
 configuration.register()
 
@@ -31,10 +31,10 @@ def train(cfg: DictConfig, console: Console) -> "LearningCurve":
         DalError: If the configuration, the data or the run directory is not as expected.
     """
     # Here and not above: they take seconds to load, and `--help` needs none of them.
-    from dal.console import ExtractionProgress, LiveProgress
+    from dal.cli.console import ExtractionProgress, LiveProgress
     from dal.data import Images
-    from dal.loop import ALLoop
-    from dal.record import RunDirectory
+    from dal.experiment.loop import ALLoop
+    from dal.experiment.record import IGNORED_ON_RESUME, RunDirectory
 
     resolved: dict[str, Any] = OmegaConf.to_container(  # type: ignore[assignment]
         cfg, resolve=True, throw_on_missing=True
@@ -62,7 +62,7 @@ def train(cfg: DictConfig, console: Console) -> "LearningCurve":
             cfg.run_dir,
             resolved,
             overwrite=cfg.overwrite,
-            free_keys=configuration.FREE_KEYS,
+            free_keys=IGNORED_ON_RESUME,
         ),
         title=title(cfg),
     )
@@ -95,7 +95,7 @@ def main() -> None:
 
     outcome = command.run("config", title, job)
     if finished:
-        from dal.console import summary
+        from dal.cli.console import summary
 
         console.print(summary(finished), soft_wrap=True)
     outcome.end_process()

@@ -8,6 +8,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import lightning as L
 import pytest
@@ -16,9 +17,9 @@ from hypothesis import settings
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from dal.data import Tensors
-from dal.head import LinearHead
-from dal.loop import ALLoop
-from dal.trainers import DEFAULT_TRAINER
+from dal.experiment.loop import ALLoop
+from dal.heads.linear import LinearHead
+from dal.runtime.trainers import DEFAULT_TRAINER
 
 settings.register_profile("dal", deadline=None, derandomize=True)
 settings.load_profile("dal")
@@ -66,3 +67,21 @@ def short_loop(blobs: Callable[..., Tensors]) -> Callable[..., ALLoop]:
 @pytest.fixture
 def cpu_trainer() -> Callable[..., L.Trainer]:
     return partial(DEFAULT_TRAINER, max_epochs=NUM_EPOCHS, accelerator="cpu")
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the weights of a tiny DINOv2."""
+    from tests.images import save_dinov2  # loads transformers
+
+    return save_dinov2(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """A folder with train and test images of two classes."""
+    from tests.images import save_images
+
+    save_images(tmp_path / "images" / "train", {"ant": 9, "bee": 8})
+    save_images(tmp_path / "images" / "test", {"ant": 3, "bee": 2}, seed=1)
+    return tmp_path / "images"

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from dal.signals import RESUMABLE
+from dal.runtime.signals import RESUMABLE
 from tests.test_train import num_rows, stable_curve
 
 ROOT = Path(__file__).parents[1]

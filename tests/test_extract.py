@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from dal import extract, train
-from dal.data.extraction import Embedding
-from dal.signals import RESUMABLE, STOP_SIGNALS
-from tests.data.conftest import save_dinov2, save_images
+from dal.extraction.extractor import Embedding
+from dal.runtime.signals import RESUMABLE, STOP_SIGNALS
+from tests.images import save_dinov2, save_images
 
 Command = Callable[..., tuple[int, str, str]]
 SMALL = ["backbone.transform.resize=32", "backbone.transform.crop=28", "features.num_workers=0"]

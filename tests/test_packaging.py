@@ -35,7 +35,10 @@ def test_the_wheel_holds_the_package_and_its_configuration(wheel: Path) -> None:
 def test_an_installed_wheel_runs_anywhere(wheel: Path, tmp_path: Path) -> None:
     site = tmp_path / "site"
     zipfile.ZipFile(wheel).extractall(site)
-    code = "from dal import config, train; assert 'site' in str(config.folder()); train.main()"
+    code = (
+        "from dal import train; from dal.cli import config; "
+        "assert 'site' in str(config.folder()); train.main()"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code, "--cfg", "job", "+experiment=digits"],
         cwd=tmp_path,
@@ -72,7 +75,7 @@ def test_commands_of_the_readme_compose(tmp_path: Path) -> None:
     """Every command that Hydra configures, up to the point where it would compute."""
     from hydra import compose, initialize_config_dir
 
-    from dal import config
+    from dal.cli import config
 
     config.register()
     commands = re.findall(r"^python -m dal\.(train|extract)(.*)$", README, re.MULTILINE)

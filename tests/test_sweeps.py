@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from wandb import wandb_agent
 from wandb.sdk.launch.sweeps.utils import load_sweep_config
 
-from dal import config
+from dal.cli import config
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "sweeps").glob("*.yaml"))

@@ -15,7 +15,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from dal import train
-from dal.signals import RESUMABLE
+from dal.runtime.signals import RESUMABLE
 
 Command = Callable[..., tuple[int, str, str]]
 MEASURED = {"fit_seconds", "query_seconds", "peak_memory_mib"}
@@ -280,7 +280,7 @@ def test_a_truncated_curve(command: Command, tmp_path: Path) -> None:
 
 
 def test_a_second_process_in_the_directory(command: Command, tmp_path: Path) -> None:
-    from dal.record import RunDirectory
+    from dal.experiment.record import RunDirectory
 
     run_dir = tmp_path / "outputs" / "digits" / "bait_binary" / "seed_0"
     with RunDirectory(run_dir, {"seed": 0}):

@@ -18,8 +18,8 @@ from dal.bench.timing import in_turns, positive
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from dal.data import Backbone
-    from dal.data.backbone import Encoder
+    from dal.extraction import Backbone
+    from dal.extraction.backbone import Encoder
 
 HELP = "features from JPEG files, against bare forward passes over ready tensors"
 
@@ -88,7 +88,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, object]:
 def _backbone(folder: Path, hidden: int, layers: int) -> "Backbone":
     from transformers import Dinov2Config, Dinov2Model
 
-    from dal.data import Backbone
+    from dal.extraction import Backbone
 
     config = Dinov2Config(
         hidden_size=hidden,
@@ -119,7 +119,7 @@ def _write_images(folder: Path, num: int) -> None:
 
 
 def _placed(backbone: "Backbone", accelerator: str) -> tuple["Encoder", str]:
-    from dal.trainers import DEFAULT_TRAINER, quiet_lightning
+    from dal.runtime.trainers import DEFAULT_TRAINER, quiet_lightning
 
     with quiet_lightning():
         device = DEFAULT_TRAINER(accelerator=accelerator).strategy.root_device
@@ -139,7 +139,7 @@ def _ready(images: Path, backbone: "Backbone", batch_size: int) -> "Tensor":
 def _forward(encoder: "Encoder", ready: "Tensor", num_images: int) -> None:
     import torch
 
-    from dal.data import backbone as backbones
+    from dal.extraction import backbone as backbones
 
     device = next(encoder.parameters()).device
     half = backbones.precision(device) == "bf16"
@@ -151,8 +151,9 @@ def _forward(encoder: "Encoder", ready: "Tensor", num_images: int) -> None:
 
 
 def _extract(folder: Path, backbone: "Backbone", args: argparse.Namespace) -> None:
-    from dal.data import FeatureCache, FeatureExtractor, ImageFolder
-    from dal.trainers import DEFAULT_TRAINER
+    from dal.data import ImageFolder
+    from dal.extraction import FeatureCache, FeatureExtractor
+    from dal.runtime.trainers import DEFAULT_TRAINER
 
     with tempfile.TemporaryDirectory(dir=folder) as cache:
         extractor = FeatureExtractor(

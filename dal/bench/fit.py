@@ -54,8 +54,8 @@ def lightning_fit(features: "Tensor", labels: "Tensor", num_epochs: int) -> None
     from torch.optim.lr_scheduler import CosineAnnealingLR
 
     from dal.data import Tensors
-    from dal.head import LinearHead
-    from dal.trainers import DEFAULT_TRAINER, quiet_lightning
+    from dal.heads.linear import LinearHead
+    from dal.runtime.trainers import DEFAULT_TRAINER, quiet_lightning
 
     with quiet_lightning():
         data = Tensors(features, labels, features, labels, dev_fraction=0)

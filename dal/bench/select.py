@@ -278,7 +278,7 @@ def _strategy(name: str, **arguments: object) -> "Strategy":
     from hydra.utils import instantiate
     from omegaconf import OmegaConf
 
-    from dal import config
+    from dal.cli import config
 
     files = {file.stem: file for file in (config.folder() / "strategy").glob("*.yaml")}
     if name not in files:
@@ -369,8 +369,8 @@ def _peak(device: "torch.device") -> int:
     """Bytes at the peak: of the device if it is a GPU, else of the process."""
     import torch
 
-    from dal import memory
+    from dal.runtime import devices
 
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    return memory.peak_bytes()
+    return devices.peak_bytes()

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from dal import threads
+from dal.runtime import threads
 
 
 class EpochBatches:

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from dal.data import hub
-from dal.data.cache import Entry
 from dal.data.datamodule import ALDataModule
 from dal.data.examples import Examples
-from dal.data.extraction import FeatureExtractor, ImageSplit
 from dal.errors import ConfigError, DataError, did_you_mean
-from dal.files import LocalFiles
+from dal.extraction import hub
+from dal.extraction.cache import Entry
+from dal.extraction.extractor import FeatureExtractor, ImageSplit
+from dal.runtime.files import LocalFiles
 
 SPLITS = ("train", "test")
 HELD_OUT_FRACTION = 0.2  # of train, for testing, where there is no test split

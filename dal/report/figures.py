@@ -23,8 +23,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from dal import palette
-from dal.report import statistics, tables
+from dal.report import palette, statistics, tables
 
 COLUMN, PAGE = 3.4, 7.0  # inches: the widths of a column and of a page
 PANEL_HEIGHT = 2.2

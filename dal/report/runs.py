@@ -27,9 +27,17 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from dal.config import FREE_KEYS
 from dal.errors import RecordError, ReportError
-from dal.record import ACQUISITIONS, CONFIG, CURVE, SUMMARY, Progress, RunDirectory, flat
+from dal.experiment.record import (
+    ACQUISITIONS,
+    CONFIG,
+    CURVE,
+    IGNORED_ON_RESUME,
+    SUMMARY,
+    Progress,
+    RunDirectory,
+    flat,
+)
 
 NOT_SET = "(not set)"
 IDENTITY = ("name", "strategy_name", "seed")
@@ -105,7 +113,7 @@ class Run:
 
     def settings(self) -> dict[str, Any]:
         """Everything that has to be alike for two runs to be of the same dataset."""
-        held_apart = (*IDENTITY, *FREE_KEYS, *PLACE_KEYS, "strategy")
+        held_apart = (*IDENTITY, *IGNORED_ON_RESUME, *PLACE_KEYS, "strategy")
         settings = {
             key: value for key, value in self.config.items() if not _is_below(key, held_apart)
         }
@@ -364,7 +372,7 @@ def _configurations(runs: Sequence[Run]) -> pd.DataFrame:
         for run in runs
     ]
     for key in dict.fromkeys(key for row in rows for key in row):
-        if _is_below(key, (*IDENTITY, *FREE_KEYS)):
+        if _is_below(key, (*IDENTITY, *IGNORED_ON_RESUME)):
             continue
         values = [_shown(row.get(key, NOT_SET)) for row in rows]
         if len(set(values)) > 1:

@@ -21,7 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from dal import palette
+from dal.report import palette
 
 BASELINE = "random"
 ALPHA = 0.05
@@ -68,7 +68,7 @@ def scores(frame: pd.DataFrame) -> pd.DataFrame:
     """A row a complete run: ``auc``, ``final_accuracy``, ``num_labeled`` at the end.
 
     ``auc`` is the paper's number, the mean accuracy over all cycles × 100, as
-    :attr:`dal.curve.LearningCurve.auc`.
+    :attr:`dal.experiment.curve.LearningCurve.auc`.
     """
     runs = counted(frame).groupby("run", sort=False)
     table = runs.agg(

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
-from dal import palette
-from dal.report import statistics
+from dal.report import palette, statistics
 
 MINUS = "−"
 ABSENT = "–"

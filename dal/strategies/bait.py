@@ -2,9 +2,9 @@
 
 from torch import Tensor
 
-from dal import memory
 from dal.errors import ConfigError, ResourceError
-from dal.functional import bait, diagonal, fisher
+from dal.functional import bait, bait_diagonal, fisher
+from dal.runtime import devices
 from dal.strategies.query import Query
 from dal.strategies.strategy import Strategy, floating_type
 
@@ -92,7 +92,7 @@ class Bait(FisherStrategy):
         num_rows, entry = len(query.pool), self.dtype.itemsize
         scratch = bait.NUM_CHUNKS * fisher.scratch_bytes(query.device)
         needed = entry * (fixed + per_row * num_rows) + scratch
-        available = memory.available_bytes(query.device)
+        available = devices.available_bytes(query.device)
         if needed <= available:
             return
         fitting = ((available - scratch) // entry - fixed) // per_row
@@ -100,9 +100,9 @@ class Bait(FisherStrategy):
         if fitting >= query.num:
             advice += f", or let it choose from a part: strategy.subset_size={fitting}"
         raise ResourceError(
-            f"{type(self).__name__} needs {memory.shown(needed)} for {num_rows} × "
+            f"{type(self).__name__} needs {devices.shown(needed)} for {num_rows} × "
             f"{query.pool.num_features} features and {query.num_classes} classes, and "
-            f"{query.device} has {memory.shown(available)}. {advice}."
+            f"{query.device} has {devices.shown(available)}. {advice}."
         )
 
 
@@ -176,7 +176,7 @@ class BaitDiagonal(FisherStrategy):
 
     def select(self, query: Query) -> Tensor:
         """In the order in which they were added."""
-        return diagonal.select(
+        return bait_diagonal.select(
             query.pool_features.to(self.dtype),
             query.pool_probs.to(self.dtype),
             query.labeled_features.to(self.dtype),

@@ -11,19 +11,11 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 from datasets import Image as ImageFeature
 from PIL import Image
 
-from dal.data import (
-    Backbone,
-    FeatureCache,
-    FeatureExtractor,
-    HubImageFolder,
-    ImageDataset,
-    ImageFolder,
-    Transform,
-    hub,
-)
+from dal.data import HubImageFolder, ImageDataset, ImageFolder
 from dal.errors import ConfigError, DataError
-from dal.trainers import DEFAULT_TRAINER
-from tests.data.conftest import save_images
+from dal.extraction import Backbone, FeatureCache, FeatureExtractor, Transform, hub
+from dal.runtime.trainers import DEFAULT_TRAINER
+from tests.images import save_images
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from dal.functional import bait, diagonal, fisher
+from dal.functional import bait, bait_diagonal, fisher
 from tests import reference
 
 FORMS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -90,7 +90,7 @@ def test_picks_what_explicit_matrices_pick(
 @given(problem=problems, num=st.integers(1, 4))
 def test_diagonal_picks_what_explicit_matrices_pick(problem: Drawn, num: int) -> None:
     expected = reference.DiagonalBait(*problem.informations("full"), num).select()
-    assert diagonal.select(*problem, num).tolist() == expected
+    assert bait_diagonal.select(*problem, num).tolist() == expected
 
 
 @each_form
@@ -99,8 +99,8 @@ def test_float32_picks_the_same(form: str, seed: int) -> None:
     problem = drawn(300, 10, 12, 4, seed, scale=1.0)
     picked = bait.select(*problem.arguments(form), 5)
     assert torch.equal(bait.select(*problem.to(torch.float32).arguments(form), 5), picked)
-    picked = diagonal.select(*problem, 5)
-    assert torch.equal(diagonal.select(*problem.to(torch.float32), 5), picked)
+    picked = bait_diagonal.select(*problem, 5)
+    assert torch.equal(bait_diagonal.select(*problem.to(torch.float32), 5), picked)
 
 
 @each_form
@@ -156,13 +156,13 @@ def test_blocks_pick_what_single_steps_pick(
 def test_chunks_change_nothing(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     problem = drawn(60, 5, 6, 3, 3)
     whole = bait.select(*problem.arguments(form), 6)
-    whole_diagonal = diagonal.select(*problem, 6)
+    whole_diagonal = bait_diagonal.select(*problem, 6)
     monkeypatch.setattr(fisher, "MIN_CHUNK_ROWS", 7)
     monkeypatch.setattr(fisher, "SCRATCH_BYTES", {"cpu": 1})
-    monkeypatch.setattr(diagonal, "SCRATCH_BYTES", {"cpu": 1})
-    monkeypatch.setattr(diagonal, "NUM_LOOKED_AT", 3)
+    monkeypatch.setattr(bait_diagonal, "SCRATCH_BYTES", {"cpu": 1})
+    monkeypatch.setattr(bait_diagonal, "NUM_LOOKED_AT", 3)
     assert torch.equal(bait.select(*problem.arguments(form), 6), whole)
-    assert torch.equal(diagonal.select(*problem, 6), whole_diagonal)
+    assert torch.equal(bait_diagonal.select(*problem, 6), whole_diagonal)
 
 
 @each_form
@@ -214,7 +214,7 @@ def test_a_batch_of_any_size(form: str, num: int, oversample: int) -> None:
     picked = bait.select(*problem.arguments(form), num, oversample=oversample)
     twin = reference.Bait(*problem.informations(form), num)
     assert picked.tolist() == twin.select(oversample)
-    picked = diagonal.select(*problem, num, oversample=oversample)
+    picked = bait_diagonal.select(*problem, num, oversample=oversample)
     assert picked.tolist() == reference.DiagonalBait(*problem.informations("full"), num).select(
         oversample
     )
@@ -235,4 +235,4 @@ def test_arguments_are_checked(kwargs: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         bait.select(*problem.arguments("full"), **({"num": 2} | kwargs))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=message):
-        diagonal.select(*problem, **({"num": 2} | kwargs))  # type: ignore[arg-type]
+        bait_diagonal.select(*problem, **({"num": 2} | kwargs))  # type: ignore[arg-type]

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 import torch
 
-from dal.curve import CycleResult
-from dal.record import RunDirectory
+from dal.experiment.curve import CycleResult
+from dal.experiment.record import RunDirectory
 from dal.report import runs
 
 Writer = Callable[..., Path]

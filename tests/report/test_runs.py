@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 import dal.report
-from dal.curve import LearningCurve
 from dal.errors import ReportError
-from dal.record import RunDirectory
+from dal.experiment.curve import LearningCurve
+from dal.experiment.record import RunDirectory
 from dal.report import runs, statistics
 from tests.report.conftest import Writer
 

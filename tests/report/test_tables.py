@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from dal import palette
-from dal.report import formats, runs, statistics, tables
+from dal.report import formats, palette, runs, statistics, tables
 from tests.report.conftest import Writer
 
 # Huseljic et al. (2024), table 5, as published.

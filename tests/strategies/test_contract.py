@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from dal import config
+from dal.cli import config
 from dal.data import FeatureRows
 from dal.errors import DataError, StrategyError
 from dal.functional import ranking, uncertainty

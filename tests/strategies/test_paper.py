@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import torch
 
-from dal import memory
 from dal.errors import ConfigError, ResourceError
 from dal.functional import bait, fisher
+from dal.runtime import devices
 from dal.strategies import (
     Badge,
     Bait,
@@ -101,7 +101,7 @@ def test_too_little_memory_is_refused_before_the_work(
     asked = query(drawn_pool(500, 0), 4)
     scratch = bait.NUM_CHUNKS * fisher.scratch_bytes(asked.device)
     monkeypatch.setattr(bait, "select", worked)
-    monkeypatch.setattr(memory, "available_bytes", lambda _: scratch + 20_000)
+    monkeypatch.setattr(devices, "available_bytes", lambda _: scratch + 20_000)
     with pytest.raises(ResourceError) as caught:
         make().answer(asked)
     message = str(caught.value)
@@ -110,11 +110,11 @@ def test_too_little_memory_is_refused_before_the_work(
     assert "pool_features" not in vars(asked)
     subset = int(message.rpartition("subset_size=")[2].rstrip("."))
     monkeypatch.undo()
-    monkeypatch.setattr(memory, "available_bytes", lambda _: scratch + 20_000)
+    monkeypatch.setattr(devices, "available_bytes", lambda _: scratch + 20_000)
     assert len(make(subset_size=subset).answer(query(drawn_pool(500, 0), 4))) == 4
     with pytest.raises(ResourceError):
         make(subset_size=subset + 1).answer(query(drawn_pool(500, 0), 4))
-    monkeypatch.setattr(memory, "available_bytes", lambda _: scratch + 1_000)
+    monkeypatch.setattr(devices, "available_bytes", lambda _: scratch + 1_000)
     with pytest.raises(ResourceError, match=r"with the classes\.$"):
         make().answer(query(drawn_pool(500, 0), 4))
 
@@ -126,7 +126,7 @@ def test_the_memory_that_is_stated_is_what_is_taken() -> None:
 
     code = """
 import torch
-from dal import memory
+from dal.runtime import devices
 from dal.functional import bait, fisher
 torch.set_num_threads(1)
 def problem(n, d, k, l):
@@ -134,11 +134,11 @@ def problem(n, d, k, l):
     a = fisher.full_factors((h @ torch.randn(d, k)).softmax(1))
     return h[l:], a[l:], h[:l], a[:l]
 bait.select(*problem(50, 8, 3, 4), 2)
-before = memory.peak_bytes()
+before = devices.peak_bytes()
 bait.select(*problem(3000, 160, 16, {labeled}), 4)
 fixed, row = bait.entries_needed(160, 16, 16, {labeled}, 4)
 scratch = bait.NUM_CHUNKS * fisher.scratch_bytes(torch.device("cpu"))
-print((memory.peak_bytes() - before) / (4 * (fixed + 3000 * row) + scratch))
+print((devices.peak_bytes() - before) / (4 * (fixed + 3000 * row) + scratch))
 """
     for labeled in (20, 120):
         done = subprocess.run(

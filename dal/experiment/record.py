@@ -1,0 +1,390 @@
+"""The run directory: one run on disk, written as it goes, and where a killed run takes it up.
+
+Files, each replaced atomically:
+
+* ``config.yaml``: the resolved configuration. A directory belongs to one configuration.
+* ``acquisitions.csv``: ``cycle, order, index``, the dataset index of every label. Cycle 0 is the
+  initial pool; cycle c holds what was selected at the end of cycle c - 1.
+* ``curve.csv``: a row a cycle. A cycle is finished when its row is there, and what was selected in
+  it is in ``acquisitions.csv`` by then.
+* ``curve.png``: the learning curve, drawn when the run is complete.
+* ``summary.json``: what the run is and was made with; when it is complete, its results.
+* ``tracking.json``: under which id the run is known elsewhere.
+"""
+
+import csv
+import fcntl
+import io
+import json
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import yaml
+from omegaconf import OmegaConf
+from torch import Tensor
+
+from dal.errors import RecordError
+from dal.experiment.curve import CycleResult
+from dal.runtime import files
+
+CONFIG, CURVE, ACQUISITIONS = "config.yaml", "curve.csv", "acquisitions.csv"
+PLOT, SUMMARY, TRACKING = "curve.png", "summary.json", "tracking.json"
+FILES = (CONFIG, CURVE, ACQUISITIONS, PLOT, SUMMARY, TRACKING)
+LOCK = ".lock"
+ACQUISITION_COLUMNS = ["cycle", "order", "index"]
+MEASURED_COLUMNS = ["fit_seconds", "query_seconds", "peak_memory_mib"]
+
+# Keys on which no result depends: a run may be resumed with others.
+IGNORED_ON_RESUME = (
+    "output_root",
+    "run_dir",
+    "overwrite",
+    "logger",
+    "cache_dir",
+    "features.batch_size",
+    "features.num_workers",
+    "trainer.devices",
+    "trainer.strategy",
+)
+
+MAX_DIFFERENCES = 10  # named in a message
+
+
+class Progress(NamedTuple):
+    """How far a run has come.
+
+    Attributes:
+        results: The finished cycles.
+        acquired: Dataset indices by cycle, the initial pool first; one entry more than ``results``
+            unless the run is complete, or has only begun.
+    """
+
+    results: list[CycleResult]
+    acquired: list[Tensor]
+
+
+class RunDirectory:
+    """The files of one run. Use it as a context manager: it is locked while it is open.
+
+    Args:
+        path: The directory; made if it is not there.
+        config: The resolved configuration: plain mappings, lists and scalars.
+        overwrite: Whether to start afresh, rather than resume, when the run is already there.
+        free_keys: Dotted keys of ``config`` that may differ on resumption, with all below them,
+            since no result depends on them.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        config: Mapping[str, Any],
+        overwrite: bool = False,
+        free_keys: Sequence[str] = (),
+    ) -> None:
+        self.path = Path(path)
+        self.config = config
+        self.overwrite = overwrite
+        self.free_keys = free_keys
+        self._lock: int | None = None
+
+    def __enter__(self) -> "RunDirectory":
+        """Makes, locks and checks the directory.
+
+        Raises:
+            RecordError: If it cannot be written to, another process is at work in it, or it
+                belongs to another configuration.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise RecordError(
+                f"Cannot use {self.path} as a run directory: {error.strerror or error}. Choose "
+                "another one with output_root=DIR."
+            ) from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._unlock()
+            raise RecordError(
+                f"Another process is at work on the run in {self.path}. Wait for it, or choose "
+                "another seed, name or output_root."
+            ) from error
+        except OSError as error:  # a network file system may have no locks
+            warnings.warn(
+                f"{self.path} cannot be locked ({error.strerror or error}): make sure that no "
+                "second process runs there.",
+                stacklevel=2,
+            )
+        try:
+            self._claim()
+        except BaseException:
+            self._unlock()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._unlock()
+
+    def read_config(self) -> dict[str, Any]:
+        """The configuration that is stored here; the directory need not be open.
+
+        Raises:
+            RecordError: If it cannot be read or is empty.
+        """
+        file = self.path / CONFIG
+        try:
+            # Not OmegaConf's own loader, which takes ten times as long: there may be thousands.
+            with file.open(encoding="utf-8") as stream:
+                stored = yaml.load(stream, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise RecordError(f"{file} cannot be read ({error}). {self._repair()}") from error
+        if not isinstance(stored, dict) or not stored:
+            raise RecordError(f"{file} holds no configuration. {self._repair()}")
+        return {str(key): value for key, value in stored.items()}
+
+    def progress(self) -> Progress:
+        """What is already there; the directory need not be open.
+
+        Raises:
+            RecordError: If a file is damaged; nothing is changed then.
+        """
+        results = self._read_curve()
+        acquired = self._read_acquisitions()
+        if not len(results) <= len(acquired) <= len(results) + 2:
+            raise RecordError(
+                f"{self.path / CURVE} holds {len(results)} cycles, but {ACQUISITIONS} labels for "
+                f"{len(acquired)}: one of them has been cut short. {self._repair()}"
+            )
+        num_labeled = 0
+        for result, indices in zip(results, acquired, strict=False):
+            num_labeled += len(indices)
+            if result.num_labeled != num_labeled:
+                raise RecordError(
+                    f"{self.path / CURVE} counts {result.num_labeled} labels in cycle "
+                    f"{result.cycle}, but {ACQUISITIONS} {num_labeled}. {self._repair()}"
+                )
+        return Progress(results, acquired)
+
+    def write_acquisitions(self, acquired: Sequence[Tensor]) -> None:
+        """Records dataset indices by cycle, the initial pool first."""
+        rows = [
+            [cycle, order, index]
+            for cycle, indices in enumerate(acquired)
+            for order, index in enumerate(indices.tolist())
+        ]
+        self._write(ACQUISITIONS, _csv_text(ACQUISITION_COLUMNS, rows))
+
+    def write_curve(self, results: Sequence[CycleResult]) -> None:
+        """Records the finished cycles."""
+        metrics = list(results[0].metrics)
+        rows = [
+            [
+                result.cycle,
+                result.num_labeled,
+                *(result.metrics[name] for name in metrics),
+                result.fit_seconds,
+                "" if result.query_seconds is None else result.query_seconds,
+                result.peak_memory_mib,
+            ]
+            for result in results
+        ]
+        self._write(CURVE, _csv_text(["cycle", "num_labeled", *metrics, *MEASURED_COLUMNS], rows))
+
+    def read_summary(self) -> dict[str, Any]:
+        """The summary so far; empty if there is none.
+
+        Raises:
+            RecordError: If it is damaged.
+        """
+        return self._read_json(SUMMARY)
+
+    def write_summary(self, summary: Mapping[str, Any]) -> None:
+        """Records what the run is and, in the end, what came of it."""
+        self._write(SUMMARY, json.dumps(summary, indent=2) + "\n")
+
+    def read_tracking(self) -> dict[str, Any]:
+        """What a tracker has kept here of the run's identity elsewhere; empty if nothing.
+
+        Raises:
+            RecordError: If it is damaged.
+        """
+        return self._read_json(TRACKING)
+
+    def write_tracking(self, identity: Mapping[str, Any]) -> None:
+        """Keeps the run's identity elsewhere."""
+        self._write(TRACKING, json.dumps(identity) + "\n")
+
+    def write_plot(self, png: bytes) -> None:
+        """Records the learning curve as a picture."""
+        self._write(PLOT, png)
+
+    def _claim(self) -> None:
+        file = self.path / CONFIG
+        if self.overwrite:
+            # The configuration goes last: killed halfway, the directory still has an owner.
+            for name in reversed(FILES):
+                (self.path / name).unlink(missing_ok=True)
+        if not file.exists():
+            orphans = [name for name in FILES if (self.path / name).exists()]
+            if orphans:
+                raise RecordError(
+                    f"{self.path} holds {', '.join(orphans)} but no {CONFIG} that says of which "
+                    "run. Restore it, move the files away, or start afresh with overwrite=true."
+                )
+            self._write(CONFIG, OmegaConf.to_yaml(OmegaConf.create(dict(self.config))))
+            return
+        stored = self.read_config()
+        differences = _differences(stored, self.config, self.free_keys)
+        if differences and not any((self.path / name).exists() for name in (CURVE, ACQUISITIONS)):
+            # It failed before it began, for example over its data: nothing is lost.
+            self._write(CONFIG, OmegaConf.to_yaml(OmegaConf.create(dict(self.config))))
+        elif differences:
+            shown = "\n".join(f"  {line}" for line in differences[:MAX_DIFFERENCES])
+            more = len(differences) - MAX_DIFFERENCES
+            raise RecordError(
+                f"{self.path} holds a run of another configuration (there → here):\n{shown}"
+                + (f"\n  and {more} more" if more > 0 else "")
+                + "\nChoose another name=..., or start afresh with overwrite=true."
+            )
+
+    def _read_curve(self) -> list[CycleResult]:
+        file = self.path / CURVE
+        if not file.exists():
+            return []
+        header, rows = self._read_csv(file)
+        metrics = header[2 : -len(MEASURED_COLUMNS)]
+        if header != ["cycle", "num_labeled", *metrics, *MEASURED_COLUMNS]:
+            raise RecordError(f"{file} has unexpected columns {header}. {self._repair()}")
+        results = []
+        for number, row in enumerate(rows):
+            try:
+                fit_seconds, query_seconds, peak_memory = row[-len(MEASURED_COLUMNS) :]
+                result = CycleResult(
+                    cycle=int(row[0]),
+                    num_labeled=int(row[1]),
+                    metrics=dict(
+                        zip(
+                            metrics,
+                            map(float, row[2 : -len(MEASURED_COLUMNS)]),
+                            strict=True,
+                        )
+                    ),
+                    fit_seconds=float(fit_seconds),
+                    query_seconds=float(query_seconds) if query_seconds else None,
+                    peak_memory_mib=float(peak_memory),
+                )
+            except ValueError as error:
+                raise RecordError(
+                    f"{file}, line {number + 2}, is damaged ({error}). {self._repair()}"
+                ) from error
+            if result.cycle != number:
+                raise RecordError(
+                    f"{file}, line {number + 2}, is of cycle {result.cycle} where cycle {number} "
+                    f"is due. {self._repair()}"
+                )
+            results.append(result)
+        return results
+
+    def _read_acquisitions(self) -> list[Tensor]:
+        file = self.path / ACQUISITIONS
+        if not file.exists():
+            return []
+        header, rows = self._read_csv(file)
+        if header != ACQUISITION_COLUMNS:
+            raise RecordError(f"{file} has unexpected columns {header}. {self._repair()}")
+        by_cycle: list[list[int]] = []
+        for number, row in enumerate(rows):
+            try:
+                cycle, order, index = map(int, row)
+            except ValueError as error:
+                raise RecordError(
+                    f"{file}, line {number + 2}, is damaged ({error}). {self._repair()}"
+                ) from error
+            if cycle == len(by_cycle):
+                by_cycle.append([])
+            if cycle != len(by_cycle) - 1 or order != len(by_cycle[cycle]):
+                raise RecordError(f"{file}, line {number + 2}, is out of order. {self._repair()}")
+            by_cycle[cycle].append(index)
+        return [torch.tensor(indices) for indices in by_cycle]
+
+    def _read_json(self, name: str) -> dict[str, Any]:
+        file = self.path / name
+        if not file.exists():
+            return {}
+        try:
+            return dict(json.loads(file.read_text()))
+        except (TypeError, ValueError) as error:
+            raise RecordError(f"{file} is damaged ({error}). {self._repair()}") from error
+
+    def _read_csv(self, file: Path) -> tuple[list[str], list[list[str]]]:
+        text = file.read_text(encoding="utf-8", errors="replace")
+        if not text.endswith("\n"):
+            last = text.count("\n") + 1
+            raise RecordError(f"{file} is cut short in line {last}. {self._repair()}")
+        header, *rows = csv.reader(io.StringIO(text))
+        return header, rows
+
+    def _repair(self) -> str:
+        return "Restore the file, or start afresh with overwrite=true."
+
+    def _write(self, name: str, content: str | bytes) -> None:
+        file = self.path / name
+        try:
+            files.write_atomically(file, content)
+        except OSError as error:
+            raise RecordError(
+                f"Cannot write {file}: {error.strerror or error}. What was there before is "
+                "untouched. Make room or permit writing and run the same command again: it "
+                "resumes; or choose another output_root."
+            ) from error
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def _csv_text(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _differences(
+    stored: Mapping[str, Any], current: Mapping[str, Any], free_keys: Sequence[str]
+) -> list[str]:
+    there, here = flat(stored), flat(current)
+    absent = object()
+    return [
+        f"{key}: {_shown(there, key)} → {_shown(here, key)}"
+        for key in sorted(there.keys() | here.keys())
+        if there.get(key, absent) != here.get(key, absent)
+        and not any(f"{key}.".startswith(f"{free}.") for free in free_keys)
+    ]
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested configuration with dotted keys.
+
+    Example:
+        >>> flat({"seed": 3, "al": {"num_init": 10, "init": "random"}})
+        {'seed': 3, 'al.num_init': 10, 'al.init': 'random'}
+    """
+    dotted: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value:
+            dotted |= flat(value, f"{prefix}{key}.")
+        else:
+            dotted[f"{prefix}{key}"] = value
+    return dotted
+
+
+def _shown(config: Mapping[str, Any], key: str) -> str:
+    return repr(config[key]) if key in config else "(not set)"

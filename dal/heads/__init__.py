@@ -1,0 +1,5 @@
+"""Heads: the part of the network that is trained."""
+
+from dal.heads.linear import LinearHead
+
+__all__ = ["LinearHead"]

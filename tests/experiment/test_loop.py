@@ -1,0 +1,292 @@
+import logging
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+from lightning.pytorch.loggers import CSVLogger
+from torch import Tensor, nn
+
+from dal.data import Tensors
+from dal.errors import ConfigError, DataError, RecordError
+from dal.experiment.curve import CycleResult
+from dal.experiment.loop import ALLoop
+from dal.experiment.record import ACQUISITIONS, CURVE, PLOT, SUMMARY, RunDirectory
+from dal.experiment.tracking import LightningTracker
+from dal.heads.linear import LinearHead
+from dal.runtime.trainers import DEFAULT_TRAINER
+from dal.strategies import Margin, Query, Random, Strategy
+
+Loop = Callable[..., ALLoop]
+CONFIGURATION = {"seed": 0}
+
+
+class Killed(BaseException):
+    """Not an Exception, so that nothing on the way handles it."""
+
+
+def facts(results: Any) -> list[tuple[int, int, dict[str, float]]]:
+    """What of the results does not depend on the machine's mood."""
+    return [(result.cycle, result.num_labeled, result.metrics) for result in results]
+
+
+def test_a_run_is_a_learning_curve(short_loop: Loop) -> None:
+    loop = short_loop()
+    curve = loop.run()
+    assert curve.num_labeled.tolist() == [4, 9, 14, 19]
+    assert [len(indices) for indices in loop.acquired] == [4, 5, 5, 5]
+    everything = torch.cat(loop.acquired)
+    assert len(everything.unique()) == 19
+    assert not torch.isin(everything, loop.datamodule.dev_indices).any()
+    accuracy = curve.metric("accuracy")
+    assert curve.auc == pytest.approx(100 * accuracy.mean().item())
+    assert curve.final_accuracy == pytest.approx(100 * accuracy[-1].item())
+    assert [result.query_seconds is None for result in curve.results] == [False] * 3 + [True]
+    assert set(curve.results[0].metrics) == {"accuracy", "nll", "brier", "ece"}
+    assert min(result.fit_seconds for result in curve.results) > 0
+    assert curve.peak_memory_mib > 50
+
+
+def test_runs_repeat_and_leave_the_global_generator_alone(short_loop: Loop) -> None:
+    first = short_loop().run()
+    torch.rand(3)
+    state = torch.get_rng_state()
+    loop = short_loop()
+    assert facts(loop.run().results) == facts(first.results)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert facts(loop.run().results) == facts(first.results)  # the same datamodule again
+
+
+def test_strategies_share_their_initial_pool_and_seeds_do_not(short_loop: Loop) -> None:
+    pools = {}
+    for name, strategy, seed in (("m0", Margin(), 0), ("r0", Random(), 0), ("m1", Margin(), 1)):
+        loop = short_loop(strategy=strategy, seed=seed, num_acq=1)
+        loop.run()
+        pools[name] = loop.acquired
+    assert torch.equal(pools["m0"][0], pools["r0"][0])
+    assert not torch.equal(pools["m0"][0], pools["m1"][0])
+    assert not torch.equal(pools["m0"][1], pools["r0"][1])
+
+
+class Spy(Strategy):
+    """Margin, keeping what it was shown."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[Tensor, Tensor, bool, bool]] = []
+
+    def select(self, query: Query) -> Tensor:
+        training, grad = query.head.training, torch.is_grad_enabled()
+        self.seen.append((query.pool_features, query.labels, training, grad))
+        return Margin().select(query)
+
+
+def test_the_strategy_sees_the_pool_after_each_fit(short_loop: Loop) -> None:
+    spy = Spy()
+    loop = short_loop(strategy=spy)
+    loop.run()
+    assert [len(pool) for pool, *_ in spy.seen] == [104, 99, 94]
+    assert [len(labels) for _, labels, *_ in spy.seen] == [4, 9, 14]
+    assert not any(training or grad for *_, training, grad in spy.seen)
+    # Positions count what is still unlabeled, in ascending order of index.
+    pool = torch.ones(120, dtype=torch.bool)
+    pool[loop.datamodule.dev_indices] = False
+    for cycle, (features, *_) in enumerate(spy.seen):
+        pool[loop.acquired[cycle]] = False
+        assert torch.equal(features, loop.datamodule.train.features[pool])
+
+
+def test_every_head_starts_afresh(short_loop: Loop) -> None:
+    heads = []
+
+    class Kept(LinearHead):
+        def __init__(self, **kwargs: Any) -> None:
+            super().__init__(**kwargs)
+            heads.append(self.linear.weight.detach().clone())
+
+    short_loop(head=Kept).run()
+    assert len({tuple(weight.flatten().tolist()) for weight in heads}) == 4
+    assert all(weight.abs().max() <= 6**-0.5 for weight in heads)  # nn.Linear's own range
+
+
+def test_every_write_may_be_the_last(
+    short_loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed before or after any file is replaced, a run resumes to the same bytes."""
+
+    def stable(path: Path) -> tuple[str, list[list[str]]]:
+        rows = [line.split(",")[:-3] for line in (path / CURVE).read_text().splitlines()]
+        return (path / ACQUISITIONS).read_text(), rows
+
+    whole = RunDirectory(tmp_path / "whole", CONFIGURATION)
+    short_loop(record=whole).run()
+    write, replace = RunDirectory._write, 0
+
+    def counted(self: RunDirectory, name: str, content: str | bytes) -> None:
+        nonlocal replace
+        replace += 1
+        if replace == fatal and before:
+            raise Killed
+        write(self, name, content)
+        if replace == fatal:
+            raise Killed
+
+    monkeypatch.setattr(RunDirectory, "_write", counted)
+    num_killed = 0
+    for before in (True, False):
+        for fatal in range(1, 20):
+            record = RunDirectory(tmp_path / f"{before}_{fatal}", CONFIGURATION)
+            replace = 0
+            try:
+                short_loop(record=record).run()
+            except Killed:
+                num_killed += 1
+                replace = -1000
+                short_loop(record=record).run()
+            assert stable(record.path) == stable(whole.path)
+            assert (record.path / PLOT).exists()
+            assert (record.path / SUMMARY).exists()
+            assert not list(record.path.glob(".*.tmp"))
+    # config, the start's two, two a cycle, the plot and the summary; before and after each
+    assert num_killed == 2 * (1 + 2 + 2 * 4 + 2)
+
+
+def test_a_complete_run_is_not_run_again(short_loop: Loop, tmp_path: Path) -> None:
+    record = RunDirectory(tmp_path, CONFIGURATION)
+    first = short_loop(record=record).run()
+    files = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    loop = short_loop(record=record)
+    assert list(loop.cycles()) == []
+    assert loop.curve.results == first.results
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == files
+
+
+def stop_after(loop: ALLoop, num_cycles: int) -> None:
+    cycles: Iterator[CycleResult] = loop.cycles()
+    for _ in range(num_cycles):
+        next(cycles)
+    cycles.close()  # type: ignore[attr-defined]
+
+
+def test_other_data_are_not_resumed_with(
+    short_loop: Loop, blobs: Callable[..., Tensors], tmp_path: Path
+) -> None:
+    record = RunDirectory(tmp_path, CONFIGURATION)
+    stop_after(short_loop(record=record), 2)
+    before = (tmp_path / CURVE).read_bytes()
+    for other in (blobs(num_train=121), blobs(split_seed=1)):
+        with pytest.raises(RecordError, match="The data are not those"):
+            short_loop(record=record, datamodule=other).run()
+    assert (tmp_path / CURVE).read_bytes() == before
+
+
+def test_another_version_is_mentioned(short_loop: Loop, tmp_path: Path) -> None:
+    record = RunDirectory(tmp_path, CONFIGURATION)
+    stop_after(short_loop(record=record), 2)
+    summary = (tmp_path / SUMMARY).read_text()
+    (tmp_path / SUMMARY).write_text(summary.replace(torch.__version__, "1.0"))
+    with pytest.warns(UserWarning, match="began with versions .*'torch': '1.0'"):
+        short_loop(record=record).run()
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "error", "message"),
+    [
+        ({"num_init": 0}, ConfigError, "`num_init` of at least 1"),
+        ({"acq_size": 0}, ConfigError, "`acq_size` of at least 1"),
+        ({"num_acq": -1}, ConfigError, "`num_acq` of at least 0"),
+        ({"seed": -1}, ConfigError, "`seed` of at least 0"),
+        ({"init": "balanced"}, ConfigError, "Unknown `init` 'balanced'"),
+        ({"eval_split": "val"}, ConfigError, "Unknown `eval_split` 'val'"),
+        ({"num_init": 94}, DataError, r"94 \+ 5 × 3 = 109 examples, got 108"),
+        ({"num_init": 2, "init": "class_balanced"}, DataError, "at least 3, one a class"),
+        ({"trainer": partial(L.Trainer, devices=0)}, ConfigError, "trainer cannot be made"),
+        ({"trainer": partial(DEFAULT_TRAINER, max_epoch=1)}, ConfigError, "trainer cannot be made"),
+    ],
+)
+def test_bad_arguments(
+    short_loop: Loop, kwargs: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        short_loop(**kwargs).run()
+
+
+def test_the_whole_pool_may_be_labeled(short_loop: Loop) -> None:
+    curve = short_loop(num_init=93).run()
+    assert curve.num_labeled[-1] == 108
+
+
+def test_no_acquisition_is_one_point(short_loop: Loop) -> None:
+    curve = short_loop(num_acq=0).run()
+    assert curve.num_labeled.tolist() == [4]
+    assert curve.auc == curve.auc_trapezoid == curve.final_accuracy
+
+
+def test_a_diverged_head_is_named(short_loop: Loop) -> None:
+    exploding = partial(LinearHead, optimizer=partial(torch.optim.SGD, lr=1e38))
+    with pytest.raises(DataError, match="the head has diverged"):
+        short_loop(head=exploding, strategy=Random()).run()
+
+
+def test_a_head_without_accuracy_is_named(short_loop: Loop) -> None:
+    class Mute(LinearHead):
+        def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:  # noqa: ARG002
+            self.log("loss", batch[0].mean())
+
+    with pytest.raises(ConfigError, match=r"log `accuracy` in its test step, got \['loss'\]"):
+        short_loop(head=Mute).run()
+
+
+def test_heads_may_use_the_global_generator(short_loop: Loop, tmp_path: Path) -> None:
+    class Dropout(LinearHead):
+        def __init__(self, **kwargs: Any) -> None:
+            super().__init__(**kwargs)
+            self.dropout = nn.Dropout(0.5)
+            self.linear.register_forward_pre_hook(lambda _, args: self.dropout(args[0]))
+
+    whole = short_loop(head=Dropout).run()
+    record = RunDirectory(tmp_path, CONFIGURATION)
+    stop_after(short_loop(head=Dropout, record=record), 2)
+    torch.rand(5)
+    resumed = short_loop(head=Dropout, record=record).run()
+    assert facts(resumed.results) == facts(whole.results)
+
+
+def test_lightning_loggers_get_every_cycle(short_loop: Loop, tmp_path: Path) -> None:
+    logger = CSVLogger(tmp_path, name="", version="")
+    short_loop(trackers=[LightningTracker(logger)]).run()
+    rows = (tmp_path / "metrics.csv").read_text().splitlines()
+    assert len(rows) == 5
+    steps = [row.split(",")[rows[0].split(",").index("step")] for row in rows[1:]]
+    assert steps == ["4", "9", "14", "19"]
+
+
+def test_lightning_is_quiet(short_loop: Loop, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        short_loop().run()
+    assert caplog.text == ""
+
+
+def test_ctrl_c_is_an_interrupt(short_loop: Loop) -> None:
+    class Interrupted(Strategy):
+        def select(self, query: Query) -> Tensor:  # noqa: ARG002
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        short_loop(strategy=Interrupted()).run()
+
+
+def test_the_default_trainer_is_the_configured_one() -> None:
+    from omegaconf import OmegaConf
+
+    from dal.cli import config
+
+    configured = OmegaConf.to_container(OmegaConf.load(config.folder() / "trainer/default.yaml"))
+    assert isinstance(DEFAULT_TRAINER, partial)
+    assert configured == {
+        "_target_": "dal.runtime.trainers.new_trainer",
+        "_partial_": True,
+        **DEFAULT_TRAINER.keywords,
+    }

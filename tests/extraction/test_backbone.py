@@ -1,0 +1,164 @@
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import huggingface_hub
+import pytest
+import torch
+from huggingface_hub.errors import (
+    GatedRepoError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from transformers import CLIPVisionConfig, CLIPVisionModel, Dinov2Model, Dinov2WithRegistersConfig
+from transformers.models.dinov2_with_registers import Dinov2WithRegistersModel
+
+from dal.errors import ConfigError, DataError
+from dal.extraction import Backbone, Transform, hub
+from tests.images import save_dinov2
+
+SMALL = Transform(32, 28)
+
+
+def random_pixels(num: int = 2, crop: int = 28) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(256, (num, 3, crop, crop), generator=generator, dtype=torch.uint8)
+
+
+def test_features_are_the_class_token_after_the_last_norm(weights: Path) -> None:
+    pixels = random_pixels()
+    model = Dinov2Model.from_pretrained(weights)
+    with torch.no_grad():
+        outputs = model(pixel_values=SMALL.normalized(pixels))
+        features = Backbone(weights=weights, transform=SMALL).load()(pixels)
+        tokens = Backbone(weights=weights, transform=SMALL, output="cls").load()(pixels)
+    assert torch.equal(features, outputs.last_hidden_state[:, 0])
+    assert torch.equal(features, tokens)
+    assert features.dtype == torch.float32
+
+
+def test_images_larger_than_the_network_was_trained_on(weights: Path) -> None:
+    features = Backbone(weights=weights).load()(random_pixels(1, 224))
+    assert features.shape == (1, 16)
+
+
+def test_registers(tmp_path: Path) -> None:
+    config = Dinov2WithRegistersConfig(
+        hidden_size=8, num_hidden_layers=1, num_attention_heads=2, image_size=28
+    )
+    Dinov2WithRegistersModel(config).save_pretrained(tmp_path)
+    assert Backbone(weights=tmp_path, transform=SMALL).load()(random_pixels()).shape == (2, 8)
+
+
+def test_other_encoders_of_the_library(tmp_path: Path) -> None:
+    config = CLIPVisionConfig(
+        hidden_size=8,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        image_size=28,
+        patch_size=14,
+    )
+    CLIPVisionModel(config).save_pretrained(tmp_path)
+    for output in ("pooler", "cls"):
+        backbone = Backbone(
+            weights=tmp_path, transform=SMALL, architecture="CLIPVisionModel", output=output
+        )
+        assert backbone.load()(random_pixels()).shape == (2, 8)
+
+
+def test_weights_are_known_by_their_content(weights: Path, tmp_path: Path) -> None:
+    known = Backbone(weights=weights, transform=SMALL).load().content_hash()
+    shutil.copytree(weights, tmp_path / "renamed")
+    assert Backbone(weights=tmp_path / "renamed", transform=SMALL).load().content_hash() == known
+    save_dinov2(tmp_path / "other", seed=1)
+    assert Backbone(weights=tmp_path / "other", transform=SMALL).load().content_hash() != known
+
+
+def test_weights_that_cannot_be_used(weights: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="backbone.weights to be a folder"):
+        Backbone(weights=tmp_path / "nowhere").load()
+    with pytest.raises(DataError, match="Cannot load the backbone's weights"):
+        Backbone(weights=tmp_path).load()
+    shutil.copytree(weights, tmp_path / "cut")
+    file = tmp_path / "cut" / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(DataError, match="Cannot load the backbone's weights"):
+        Backbone(weights=tmp_path / "cut").load()
+    with pytest.raises(ConfigError, match="Unknown `architecture` 'AutoModle'"):
+        Backbone(weights=weights, architecture="AutoModle").load()
+    with pytest.raises(ConfigError, match="`id` or `weights`"):
+        Backbone()
+    with pytest.raises(ConfigError, match="Unknown `output` 'mean'"):
+        Backbone(weights=weights, output="mean")
+
+
+class Response:
+    """As much of an HTTP response as the hub's errors look at."""
+
+    headers: Mapping[str, str] = MappingProxyType({})
+    status_code = 404
+    request = None
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (GatedRepoError, "access to it must be asked for.*huggingface.co/datasets/a/b.*auth login"),
+        (RepositoryNotFoundError, "none of that name that you may see"),
+        (RevisionNotFoundError, "no such revision"),
+        (OSError, "No space left.*run the same command again.*data.path=DIR"),
+    ],
+)
+def test_what_the_hub_refuses_is_one_message(
+    error: type[Exception], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, local_files_only: bool, **__: Any) -> str:
+        if local_files_only:
+            raise LocalEntryNotFoundError("not there")
+        if error is OSError:
+            raise OSError(28, "No space left on device")
+        raise error("no", response=Response())  # type: ignore[call-arg]
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(hub, "_answers", lambda _: True)
+    with pytest.raises(DataError, match=message):
+        hub.snapshot("a/b", "main", "dataset", local_hint="data.path=DIR")
+
+
+def test_no_network_is_noticed_within_seconds(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(DataError, match=r"HF_HUB_OFFLINE.*hf download o/n --revision r"):
+        Backbone("o/n", "r").load()
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(DataError, match=r"127.0.0.1:9 cannot be reached.*backbone.weights=DIR"):
+        Backbone("o/n", "r").load()
+    with pytest.raises(DataError, match="owner/name"):
+        Backbone("o/n/x", "r").load()
+
+
+def test_the_hubs_cache_needs_no_network(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    snapshot = tmp_path / "models--o--n" / "snapshots" / commit
+    shutil.copytree(weights, snapshot)
+    (tmp_path / "models--o--n" / "refs").mkdir()
+    (tmp_path / "models--o--n" / "refs" / "main").write_text(commit)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", _with_cache(tmp_path))
+    for revision in (commit, "main"):
+        encoder = Backbone("o/n", revision, transform=SMALL).load()
+        assert encoder(random_pixels()).shape == (2, 16)
+
+
+def _with_cache(folder: Path) -> Any:
+    original = huggingface_hub.snapshot_download
+    return lambda *args, **kwargs: original(*args, cache_dir=folder, **kwargs)

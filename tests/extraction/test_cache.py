@@ -1,0 +1,186 @@
+import errno
+import json
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dal.errors import DataError
+from dal.extraction import Reporter, cache
+from dal.extraction.cache import Draft, Entry, FeatureCache
+from dal.runtime.files import LocalFiles
+
+REQUEST = {"dataset": {"id": "a/b", "split": "train"}, "dtype": "float16"}
+FEATURES = np.arange(28, dtype=np.float16).reshape(7, 4)
+SIZES = [3, 3, 1]
+SETTINGS = {"precision": "float32"}
+CONTENT = cache.address({"what": "features"})
+
+
+class Heard(Reporter):
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def say(self, message: str) -> None:
+        self.messages.append(message)
+
+
+def filled(path: Path, draft: Draft | None = None) -> Entry:
+    """An entry of seven rows, as an extraction would leave it."""
+    store = FeatureCache(path)
+    draft = draft or store.draft(CONTENT, SETTINGS, SIZES)
+    draft.open()
+    for part in draft.missing():
+        draft.write(part, FEATURES[3 * part : 3 * part + 3])
+    manifest = {"content": {"what": "features"}, "class_names": ["x", "y"]}
+    labels = np.arange(7) % 2
+    return store.assemble(draft, CONTENT, labels, [f"{row}.png" for row in range(7)], manifest)
+
+
+def test_parts_become_one_entry(tmp_path: Path) -> None:
+    entry = filled(tmp_path)
+    features, labels = entry.load()
+    np.testing.assert_array_equal(features.numpy(), FEATURES)
+    assert features.numpy().dtype == np.float16
+    assert labels is not None
+    assert labels.tolist() == [0, 1, 0, 1, 0, 1, 0]
+    assert entry.names() == [f"{row}.png" for row in range(7)]
+    assert len(entry) == 7
+    np.testing.assert_array_equal(np.load(entry.path / "features.npy"), FEATURES)
+    assert FeatureCache(tmp_path).entry(CONTENT) == entry
+    assert not (tmp_path / "drafts" / CONTENT).exists()
+    features[0] = 9  # private to this process
+    np.testing.assert_array_equal(entry.load()[0].numpy(), FEATURES)
+
+
+def test_a_draft_keeps_its_parts_and_knows_bad_ones(tmp_path: Path) -> None:
+    store = FeatureCache(tmp_path)
+    draft = store.draft(CONTENT, SETTINGS, SIZES)
+    draft.open()
+    assert draft.missing() == [0, 1, 2]
+    draft.write(1, FEATURES[3:6])
+    draft.write(0, FEATURES[:3])
+    again = store.draft(CONTENT, SETTINGS, SIZES)
+    again.open()
+    assert again.missing() == [2]
+    file = next((tmp_path / "drafts" / CONTENT).glob("part-000001*"))
+    data = bytearray(file.read_bytes())
+    data[data.index(FEATURES[3:6].tobytes()) + 5] ^= 1
+    file.write_bytes(data)
+    assert again.missing() == [1, 2]
+    file.write_bytes(data[:20])
+    assert again.missing() == [1, 2]
+    with pytest.raises(DataError, match="Part 1 .* is damaged"):
+        store.assemble(again, CONTENT, None, None, {})
+    other = store.draft(CONTENT, {"precision": "bf16"}, SIZES)
+    other.open()
+    assert other.missing() == [0, 1, 2]  # parts of other numbers are not mixed in
+
+
+@pytest.mark.parametrize("name", ["features.npy", "labels.npy", "names.txt", "manifest.json"])
+def test_damage_is_named_and_never_read(tmp_path: Path, name: str) -> None:
+    entry = filled(tmp_path)
+    store = FeatureCache(tmp_path)
+    file = entry.path / name
+    whole = file.read_bytes()
+    cut = whole[: len(whole) // 2]
+    flipped = bytes([*whole[:-3], whole[-3] ^ 4, *whole[-2:]])
+    for damaged in (cut, b"", *([] if name == "manifest.json" else [flipped])):
+        file.write_bytes(damaged)
+        with pytest.raises(DataError, match=f"damaged.*{name}.*Delete the folder") as error:
+            found = store.entry(CONTENT)
+            assert found is not None
+            found.load()
+        assert str(entry.path) in str(error.value)
+    file.unlink()
+    with pytest.raises(DataError, match="damaged"):
+        (store.entry(CONTENT) or entry).load()
+
+
+def test_a_request_finds_what_it_led_to(tmp_path: Path) -> None:
+    entry = filled(tmp_path)
+    store = FeatureCache(tmp_path)
+    assert store.find(REQUEST, [], Reporter()) is None
+    store.remember(REQUEST, CONTENT, [])
+    assert store.find(REQUEST, [], Reporter()) == entry
+    assert store.find({**REQUEST, "dtype": "float32"}, [], Reporter()) is None
+    (index,) = (tmp_path / "index").iterdir()
+    index.write_text(index.read_text()[:-9])
+    with pytest.raises(DataError, match=f"damaged.*{index.name}"):
+        store.find(REQUEST, [], Reporter())
+
+
+def test_changed_files_are_noticed_and_touched_ones_are_not(tmp_path: Path) -> None:
+    entry = filled(tmp_path / "cache")
+    store = FeatureCache(tmp_path / "cache")
+    own = tmp_path / "images"
+    own.mkdir()
+    (own / "1.png").write_bytes(b"one")
+
+    def now() -> LocalFiles:
+        return LocalFiles(own, ["1.png"])
+
+    store.remember(REQUEST, CONTENT, [now()])
+    heard = Heard()
+    assert store.find(REQUEST, [now()], heard) == entry
+    os.utime(own / "1.png", ns=(1, 1))
+    assert store.find(REQUEST, [now()], heard) == entry
+    (index,) = (tmp_path / "cache" / "index").iterdir()
+    assert json.loads(index.read_text())["local"][str(own)]["stamp"] == now().stamp
+    assert heard.messages == []
+    (own / "1.png").write_bytes(b"two")
+    assert store.find(REQUEST, [now()], heard) is None
+    assert "have changed" in heard.messages[0]
+    assert store.find(REQUEST, [], heard) == entry  # moved away: the cache is all there is
+
+
+def test_the_second_waits_for_the_first_and_says_so(tmp_path: Path) -> None:
+    heard, order = Heard(), []
+    store = FeatureCache(tmp_path)
+
+    def second() -> None:
+        with FeatureCache(tmp_path).lock("x", "the features of train", heard):
+            order.append("second")
+
+    with store.lock("x", "the features of train", Reporter()):
+        thread = threading.Thread(target=second)
+        thread.start()
+        while not heard.messages:
+            time.sleep(0.01)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+    holder = f"process {os.getpid()} on {os.uname().nodename}"
+    assert heard.messages == [f"Waiting for {holder}, which is computing the features of train."]
+
+
+def test_a_full_disk_is_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = FeatureCache(tmp_path)
+    draft = store.draft(CONTENT, SETTINGS, SIZES)
+    draft.open()
+    draft.write(0, FEATURES[:3])
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(DataError, match=r"No space left.*cache_dir=DIR or DAL_CACHE"):
+            draft.write(1, FEATURES[3:6])
+        with pytest.raises(DataError, match="No space left"):
+            store.remember(REQUEST, CONTENT, [])
+    assert draft.missing() == [1, 2]
+    filled(tmp_path, draft).load()
+
+
+def test_where_the_cache_lies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DAL_CACHE", str(tmp_path / "a"))
+    assert FeatureCache().path == tmp_path / "a"
+    assert FeatureCache(tmp_path / "b").path == tmp_path / "b"
+    monkeypatch.delenv("DAL_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert FeatureCache().path == tmp_path / "dal"

@@ -1,0 +1,293 @@
+import multiprocessing
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader
+from transformers import Dinov2Model
+
+from dal.data import ImageFolder
+from dal.errors import ConfigError, DataError
+from dal.extraction import Backbone, FeatureCache, FeatureExtractor, Reporter, Transform
+from dal.extraction import extractor as extracting
+from dal.extraction.extractor import Embedding, PartWriter
+from dal.runtime.trainers import DEFAULT_TRAINER
+from tests.images import save_dinov2, save_images
+
+CPU = partial(DEFAULT_TRAINER, accelerator="cpu")
+SMALL = Transform(32, 28)
+Make = Callable[..., ImageFolder]
+
+
+class Killed(BaseException):
+    """Not an Exception, so that nothing on the way handles it."""
+
+
+class Heard(Reporter):
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+        self.computed = 0
+
+    def say(self, message: str) -> None:
+        self.messages.append(message)
+
+    def advanced(self, num: int) -> None:
+        self.computed += num
+
+
+def folder_of(images: Path, weights: Path, cache: Path, **kwargs: Any) -> ImageFolder:
+    arguments: dict[str, Any] = {"dtype": "float32", "batch_size": 2, "num_workers": 0}
+    arguments |= {"trainer": CPU} | kwargs
+    extractor = FeatureExtractor(
+        Backbone(weights=weights, transform=SMALL), FeatureCache(cache), **arguments
+    )
+    extractor.reporter = Heard()
+    return ImageFolder(images, extractor)
+
+
+@pytest.fixture
+def make(images: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
+    """Makes a datamodule of 17 train and 5 test images, in parts of 4 rows."""
+    monkeypatch.setattr(extracting, "PART_ROWS", 4)
+    return lambda cache="cache", **kwargs: folder_of(images, weights, tmp_path / cache, **kwargs)
+
+
+def heard(folder: ImageFolder) -> Heard:
+    assert folder.extractor is not None
+    assert isinstance(folder.extractor.reporter, Heard)
+    return folder.extractor.reporter
+
+
+def features_of(folder: ImageFolder, split: str = "train") -> np.ndarray:
+    return folder.entry(split).load()[0].numpy()
+
+
+def test_features_are_those_of_one_image_at_a_time(make: Make, weights: Path) -> None:
+    folder = make()
+    entry = folder.entry("train")
+    features, labels = entry.load()
+    names = entry.names()
+    model = Dinov2Model.from_pretrained(weights)
+    assert names is not None
+    assert len(names) == 17
+    assert names == sorted(names)
+    expected = []
+    for name in names:
+        pixels = torch.tensor(SMALL.pixels(Image.open(folder.path / name)))
+        with torch.no_grad():
+            expected.append(model(pixel_values=SMALL.normalized(pixels[None])).pooler_output[0])
+    torch.testing.assert_close(features, torch.stack(expected), atol=1e-5, rtol=1e-5)
+    assert labels is not None
+    assert labels.tolist() == [int(Path(name).parent.name == "bee") for name in names]
+    assert entry.manifest["class_names"] == ["ant", "bee"]
+    assert entry.manifest["provenance"]["precision"] == "float32"
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_workers_change_nothing(make: Make, num_workers: int) -> None:
+    np.testing.assert_array_equal(
+        features_of(make("workers", num_workers=num_workers)), features_of(make("none"))
+    )
+
+
+def test_half_precision_is_rounded_features(make: Make) -> None:
+    whole, half = features_of(make("f32")), features_of(make("f16", dtype="float16"))
+    np.testing.assert_array_equal(half, whole.astype(np.float16))
+
+
+def test_the_second_time_nothing_is_touched(
+    make: Make, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = features_of(make())
+    images.rename(images.with_name("away"))
+    monkeypatch.setattr(Backbone, "load", lambda _: pytest.fail("the weights were loaded"))
+    monkeypatch.setattr(ImageFolder, "open", lambda *_: pytest.fail("the images were opened"))
+    np.testing.assert_array_equal(features_of(make()), first)
+
+
+def test_a_changed_image_is_computed_anew(make: Make, images: Path) -> None:
+    first = features_of(make())
+    Image.new("RGB", (9, 9), (0, 0, 255)).save(images / "train" / "ant" / "000.png")
+    folder = make()
+    second = features_of(folder)
+    assert "have changed" in heard(folder).messages[0]
+    assert not np.array_equal(second[0], first[0])
+    np.testing.assert_array_equal(second[1:], first[1:])
+
+
+def test_changed_weights_are_noticed(make: Make, tmp_path: Path) -> None:
+    own = save_dinov2(tmp_path / "own")
+    folder = make()
+    assert folder.extractor is not None
+    folder.extractor.backbone = Backbone(weights=own, transform=SMALL)
+    first = features_of(folder)
+    np.testing.assert_array_equal(features_of(make()), first)  # the same weights elsewhere
+    assert len(list((tmp_path / "cache" / "features").iterdir())) == 1
+    save_dinov2(own, seed=1)
+    assert not np.allclose(features_of(folder), first)
+
+
+def test_killed_at_any_batch_it_goes_on_to_the_same_bytes(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = make("whole").entry("train")
+    original = PartWriter.on_predict_batch_end
+    computed = []
+    for survived in range(9):
+        folder = make("killed")
+        left = survived
+
+        def killed(self: PartWriter, *args: Any, **kwargs: Any) -> None:
+            nonlocal left
+            if left == 0:
+                raise Killed
+            left -= 1
+            original(self, *args, **kwargs)
+
+        monkeypatch.setattr(PartWriter, "on_predict_batch_end", killed)
+        try:
+            folder.entry("train")
+        except Killed:
+            assert not (folder.extractor.cache.path / "features").exists()  # type: ignore[union-attr]
+        computed.append(heard(folder).computed)
+    monkeypatch.setattr(PartWriter, "on_predict_batch_end", original)
+    entry = make("killed").entry("train")
+    assert sum(computed[-2:]) < 17  # what was finished is not computed again
+    for name in ("features.npy", "labels.npy", "names.txt"):
+        assert (entry.path / name).read_bytes() == (whole.path / name).read_bytes()
+
+
+def _extract(images: Path, weights: Path, cache: Path, answers: Any) -> None:
+    folder = folder_of(images, weights, cache)
+    features = features_of(folder)
+    answers.put((heard(folder).computed, features.sum()))
+
+
+def test_two_processes_at_once_extract_once(images: Path, weights: Path, tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    answers = context.Queue()
+    arguments = (images, weights, tmp_path / "cache", answers)
+    processes = [context.Process(target=_extract, args=arguments) for _ in range(2)]
+    for process in processes:
+        process.start()
+    (first, sum_), (second, same) = answers.get(timeout=120), answers.get(timeout=120)
+    for process in processes:
+        process.join()
+    assert sorted([first, second]) == [0, 17]
+    assert sum_ == same
+
+
+def test_two_devices_give_the_same_rows_in_the_same_order(
+    images: Path, weights: Path, tmp_path: Path
+) -> None:
+    script = tmp_path / "both.py"
+    script.write_text(
+        "import sys\n"
+        "from functools import partial\n"
+        "from pathlib import Path\n"
+        "from dal.data import extraction\n"
+        "from dal.runtime.trainers import DEFAULT_TRAINER\n"
+        "from tests.data.test_extraction import folder_of\n"
+        "extraction.PART_ROWS = 4\n"
+        "trainer = partial(DEFAULT_TRAINER, accelerator='cpu', devices=2, strategy='ddp')\n"
+        f"folder = folder_of(Path({str(images)!r}), Path({str(weights)!r}),\n"
+        f"    Path({str(tmp_path / 'both')!r}), trainer=trainer)\n"
+        "folder.setup()\n"
+        "print('rows', len(folder.train), len(folder.test))\n"
+    )
+    root = Path(extracting.__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        env=os.environ | {"PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.stdout.count("rows 17 5") == 2, done.stderr
+    for split in ("train", "test"):
+        both = folder_of(images, weights, tmp_path / "both").entry(split)
+        alone = folder_of(images, weights, tmp_path / "alone").entry(split)
+        assert both.manifest["provenance"]["devices"] == 2
+        np.testing.assert_allclose(both.load()[0], alone.load()[0], atol=1e-6)
+        assert torch.equal(both.load()[1], alone.load()[1])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_broken_image_is_named(make: Make, images: Path, num_workers: int) -> None:
+    broken = images / "train" / "bee" / "001.jpg"
+    broken.write_bytes(broken.read_bytes()[:200])
+    with pytest.raises(DataError, match="train/bee/001.jpg.*Replace or remove it") as error:
+        make(num_workers=num_workers).entry("train")
+    assert "Traceback" not in str(error.value)
+
+
+def test_images_of_all_modes_and_one_pixel(weights: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "odd" / "train" / "x"
+    folder.mkdir(parents=True)
+    for mode in ("L", "CMYK", "RGB"):
+        Image.new(mode, (5, 3)).save(folder / f"{mode}.jpg")
+    for mode in ("P", "RGBA", "LA", "1"):
+        Image.new(mode, (1, 1)).save(folder / f"{mode}.png")
+    entry = folder_of(tmp_path / "odd", weights, tmp_path / "cache").entry("train")
+    assert len(entry) == 7
+    Image.new("I;16", (4, 4)).save(folder / "deep.png")
+    with pytest.raises(DataError, match="x/deep.png.*8 bits a channel"):
+        folder_of(tmp_path / "odd", weights, tmp_path / "cache").entry("train")
+
+
+def test_features_that_are_no_numbers(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: Embedding, batch: Any, __: int) -> torch.Tensor:
+        return torch.full((len(batch.pixels), 3), 1e5)
+
+    monkeypatch.setattr(Embedding, "predict_step", broken)
+    assert features_of(make()).max() == 1e5
+    with pytest.raises(DataError, match=r"ant/000.png .*too large for float16.*dtype=float32"):
+        make(dtype="float16").entry("train")
+
+
+def test_no_batch_reaches_over_the_end_of_a_part(make: Make) -> None:
+    folder = make(batch_size=3)
+    assert folder.extractor is not None
+    split = folder.open("train")
+    draft = folder.extractor.cache.draft("x", {}, [4, 4, 4, 4, 1])
+    draft.open()
+    draft.write(1, np.zeros((4, 2)))
+    module = Embedding(folder.extractor.backbone.load(), split, draft, 3, 0)
+    for rank, parts in ((0, [0, 2, 4]), (1, [3])):
+        module._trainer = type("T", (), {"world_size": 2, "global_rank": rank})()
+        loader = module.predict_dataloader()
+        assert isinstance(loader, DataLoader)
+        assert sorted({part for part, _ in module.plan}) == parts
+        for part, rows in module.plan:
+            assert rows.start // 4 == (rows.stop - 1) // 4 == part
+    assert module.num_finished == 4
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"dtype": "int8"}, "Unknown `dtype`"),
+        ({"batch_size": 0}, "`batch_size`"),
+        ({"num_workers": -1}, "`num_workers`"),
+    ],
+)
+def test_arguments_are_checked(kwargs: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        FeatureExtractor(Backbone("a/b"), **kwargs)
+
+
+def test_an_empty_folder(weights: Path, tmp_path: Path) -> None:
+    (tmp_path / "none" / "train").mkdir(parents=True)
+    with pytest.raises(DataError, match="Expected images in .*none/train, found none"):
+        folder_of(tmp_path / "none", weights, tmp_path / "cache").entry("train")
+    save_images(tmp_path / "none" / "train", {"x": 1})
+    assert len(folder_of(tmp_path / "none", weights, tmp_path / "cache").entry("train")) == 1

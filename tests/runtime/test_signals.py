@@ -1,0 +1,180 @@
+"""What SIGTERM and SIGUSR1 do to a command, with and without a cluster around it."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from omegaconf import DictConfig
+from torch import Tensor
+
+from dal.cli import command
+from dal.experiment.loop import ALLoop
+from dal.runtime import signals
+from dal.runtime.signals import RESUMABLE, STOP_SIGNALS, Stopped, stoppable
+from dal.runtime.trainers import DEFAULT_TRAINER
+from dal.strategies import Query, Strategy
+from tests.test_train import num_rows
+
+ROOT = Path(__file__).parents[1]
+SLURM_JOB = {"SLURM_JOB_ID": "7", "SLURM_NTASKS": "1", "SLURM_JOB_NAME": "dal", "SLURM_NODEID": "0"}
+
+
+@pytest.fixture
+def restored() -> Iterator[None]:
+    """After a stop all signals are ignored, which the tests that follow shall not inherit."""
+    previous = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    yield
+    for number, handler in previous.items():
+        signal.signal(number, handler)
+
+
+def run_in_this_process(
+    monkeypatch: pytest.MonkeyPatch, job: Callable[[DictConfig], None], *arguments: str
+) -> command.Outcome:
+    monkeypatch.setattr(sys, "argv", ["dal.train", *arguments])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    return command.run("config", lambda cfg: f"seed {cfg.seed}", job)
+
+
+@pytest.mark.usefixtures("restored")
+@pytest.mark.parametrize("number", STOP_SIGNALS)
+def test_a_signal_raises_until_the_end(number: signal.Signals) -> None:
+    with pytest.raises(Stopped, match=number.name), stoppable():
+        for _ in range(2):  # from the job script and from SLURM
+            with pytest.raises(Stopped):
+                signal.raise_signal(number)
+        assert signals.is_stopping()
+        with pytest.raises(Stopped, match=number.name):  # lost on its way, found here
+            signals.check()
+        raise Stopped(number.name)
+    signal.raise_signal(number)  # ignored: the process is about to end
+
+
+def test_handlers_are_restored() -> None:
+    before = [signal.getsignal(number) for number in STOP_SIGNALS]
+    with stoppable():
+        signals.check()
+        assert [signal.getsignal(number) for number in STOP_SIGNALS] != before
+    assert [signal.getsignal(number) for number in STOP_SIGNALS] == before
+
+
+def test_a_forked_worker_ends_in_silence() -> None:
+    with stoppable():
+        worker = os.fork()
+        if not worker:
+            signal.raise_signal(signal.SIGTERM)
+            os._exit(0)
+        _, status = os.waitpid(worker, 0)
+    assert os.waitstatus_to_exitcode(status) == 128 + signal.SIGTERM
+
+
+@pytest.mark.usefixtures("restored")
+@pytest.mark.parametrize("fate", ["passed on", "swallowed", "turned into an error"])
+def test_a_stop_is_not_taken_for_anything_else(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], fate: str
+) -> None:
+    seeds = []
+
+    def job(cfg: DictConfig) -> None:
+        seeds.append(cfg.seed)
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except Stopped:
+            if fate == "passed on":
+                raise
+            if fate == "turned into an error":
+                raise RuntimeError("computation interrupted") from None
+
+    with pytest.raises(SystemExit) as end:
+        run_in_this_process(monkeypatch, job, "-m", "seed=0,1")
+    assert end.value.code == RESUMABLE == 75
+    assert seeds == [0]
+    assert capsys.readouterr().err == (
+        "Stopped by SIGTERM. Run the same command again to resume.\n"
+    )
+
+
+def test_a_bug_in_one_job_leaves_the_others(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seeds = []
+
+    def job(cfg: DictConfig) -> None:
+        seeds.append(cfg.seed)
+        if cfg.seed == 1:
+            raise RuntimeError("a [bug]")
+
+    outcome = run_in_this_process(monkeypatch, job, "-m", "seed=0,1,2")
+    assert seeds == [0, 1, 2]
+    assert outcome == (3, [("seed 1 (seed=1)", "RuntimeError: a [bug]")])
+    assert "Traceback" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as end:
+        outcome.end_process()
+    assert end.value.code == 1
+    assert capsys.readouterr().err == (
+        "1 of 3 jobs failed:\n  seed 1 (seed=1): RuntimeError: a [bug]\n"
+    )
+    with pytest.raises(RuntimeError):  # alone, it keeps its traceback as it is
+        run_in_this_process(monkeypatch, job, "seed=1")
+
+
+def test_lightning_leaves_sigterm_alone(short_loop: Callable[..., ALLoop]) -> None:
+    seen = []
+
+    class Seeing(Strategy):
+        def select(self, query: Query) -> Tensor:
+            seen.append(signal.getsignal(signal.SIGTERM))
+            return torch.arange(query.num)
+
+    with stoppable():
+        ours = signal.getsignal(signal.SIGTERM)
+        short_loop(strategy=Seeing()).run()
+        assert set(seen) == {ours}
+        assert signal.getsignal(signal.SIGTERM) == ours
+
+
+def test_several_tasks_are_slurms(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (SLURM_JOB | {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2"}).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("SLURM_PROCID", "0")
+    monkeypatch.setenv("SLURM_LOCALID", "0")
+    trainer = partial(DEFAULT_TRAINER, accelerator="cpu", devices=2, strategy="ddp")()
+    environment = trainer.strategy.cluster_environment  # type: ignore[attr-defined]
+    assert isinstance(environment, SLURMEnvironment)
+    assert not environment.auto_requeue
+
+
+def test_lightning_does_not_requeue(tmp_path: Path) -> None:
+    """Its own way is to write a checkpoint on SIGUSR1, and to load it into the next fit."""
+    requeued = tmp_path / "requeued"
+    (tmp_path / "scontrol").write_text(f"#!/bin/sh\ntouch {requeued}\n")
+    (tmp_path / "scontrol").chmod(0o755)
+    checkpoint = tmp_path / "hpc_ckpt_1.ckpt"
+    checkpoint.write_text("another project's")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dal.train", "run_dir=run"],
+        env=os.environ
+        | SLURM_JOB
+        | {"PYTHONPATH": str(ROOT), "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert "cycle 1/21" in process.stdout.readline()
+    process.send_signal(signal.SIGUSR1)
+    out, _ = process.communicate()
+    assert process.returncode == RESUMABLE
+    assert "Stopped by SIGUSR1" in out
+    assert "Traceback" not in out
+    assert num_rows(tmp_path / "run") < 22
+    assert list(tmp_path.rglob("*.ckpt")) == [checkpoint]
+    assert not requeued.exists()
