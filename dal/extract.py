@@ -30,32 +30,29 @@ def extract(cfg: DictConfig, console: Console) -> dict[str, "Entry"]:
     """
     # Here and not above: they take seconds to load, and `--help` needs none of them.
     from dal.cli.console import ExtractionProgress, bars
-    from dal.data import ImageFolder, Images
+    from dal.data import Embedded
     from dal.runtime import trainers
     from dal.runtime.processes import Ranks
 
-    for key in ("data", "backbone", "features", "trainer"):
+    for key in ("data", "backbone", "extraction", "trainer"):
         OmegaConf.to_container(cfg[key], throw_on_missing=True)
     resolved: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     configuration.check_keys(resolved, configuration.ExtractRoot)
     trainer = instantiate(cfg.trainer, _convert_="all")
-    images = configuration.datamodule(cfg, trainer)
-    if not isinstance(images, Images) or images.extractor is None:
+    source = configuration.source(cfg, trainer)
+    if not isinstance(source, Embedded):
         raise ConfigError(
-            f"Expected `data` to be images, got {type(images).__name__}: its features are there "
-            "already. Choose for example data=imagefolder data.path=DIR."
+            f"Expected `data` to be items that a network reads, got {type(source).__name__}: its "
+            "features are there already. Choose for example data=imagefolder data.path=DIR."
         )
-    wanted = {key: name for key, name in images.splits.items() if name is not None}
-    if isinstance(images, ImageFolder) and type(images) is ImageFolder:
-        there = images.available_splits()
-        wanted = {key: name for key, name in wanted.items() if name in there}
+    wanted = source.items.available_splits()
     console.quiet = not Ranks(trainers.made(trainer)).is_first
     out = None if cfg.out is None else _usable(Path(cfg.out))
     entries = {}
     with bars(console) as progress:
-        images.extractor.reporter = ExtractionProgress(console, progress)
+        source.extractor.reporter = ExtractionProgress(console, progress)
         for key, name in wanted.items():
-            entries[key] = images.entry(name)
+            entries[key] = source.entry(name)
             features, _ = entries[key].load()
             if out is not None and not console.quiet:
                 _copy(entries[key], out, key)
@@ -78,7 +75,7 @@ def _usable(out: Path) -> Path:
 
 
 def _copy(entry: "Entry", out: Path, split: str) -> None:
-    """Copies the files of an entry under the names that ``data=features`` reads."""
+    """Copies the files of an entry under the names that ``data=arrays`` reads."""
     for name in entry.manifest["files"]:
         target = out / f"{split}_{name}"
         draft = target.with_name(f".{target.name}.tmp")

@@ -32,7 +32,7 @@ def train(cfg: DictConfig, console: Console) -> "LearningCurve":
     """
     # Here and not above: they take seconds to load, and `--help` needs none of them.
     from dal.cli.console import ExtractionProgress, LiveProgress
-    from dal.data import Images
+    from dal.data import ALDataModule, Embedded
     from dal.experiment.loop import ALLoop
     from dal.experiment.record import IGNORED_ON_RESUME, RunDirectory
 
@@ -44,12 +44,12 @@ def train(cfg: DictConfig, console: Console) -> "LearningCurve":
         key: instantiate(cfg[key], _convert_="all")
         for key in ("head", "strategy", "trainer", "logger")
     }
-    datamodule = configuration.datamodule(cfg, parts["trainer"])
+    source = configuration.source(cfg, parts["trainer"])
     live = LiveProgress(console, title(cfg), num_cycles=cfg.al.num_acq + 1)
-    if isinstance(datamodule, Images) and datamodule.extractor is not None:
-        datamodule.extractor.reporter = ExtractionProgress(live.console, live.progress)
+    if isinstance(source, Embedded):
+        source.extractor.reporter = ExtractionProgress(live.console, live.progress)
     loop = ALLoop(
-        datamodule,
+        ALDataModule(source, **cfg.datamodule),
         parts["head"],
         parts["strategy"],
         **cfg.al,

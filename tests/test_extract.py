@@ -16,7 +16,7 @@ from dal.runtime.signals import RESUMABLE, STOP_SIGNALS
 from tests.images import save_dinov2, save_images
 
 Command = Callable[..., tuple[int, str, str]]
-SMALL = ["backbone.transform.resize=32", "backbone.transform.crop=28", "features.num_workers=0"]
+SMALL = ["backbone.transform.resize=32", "backbone.transform.crop=28", "extraction.num_workers=0"]
 
 
 @pytest.fixture
@@ -64,13 +64,15 @@ def test_from_images_to_a_learning_curve_and_again_without_them(
     assert "Computing" not in out
     again = tmp_path / "again" / "imagefolder" / "bait_binary" / "seed_0" / "acquisitions.csv"
     assert again.read_text() == acquired
-    assert command("train", *FOLDER, *RUN, "features.batch_size=9")[0] == 0  # a free key: complete
-    status, _, err = command("train", *FOLDER, *RUN, "features.dtype=float32")
-    assert "features.dtype: 'float16' → 'float32'" in err
+    assert (
+        command("train", *FOLDER, *RUN, "extraction.batch_size=9")[0] == 0
+    )  # a free key: complete
+    status, _, err = command("train", *FOLDER, *RUN, "extraction.dtype=float32")
+    assert "extraction.dtype: 'float16' → 'float32'" in err
 
 
 def test_features_for_people_who_just_want_features(command: Command, tmp_path: Path) -> None:
-    status, out, err = command("extract", *FOLDER, "out=mine", "features.dtype=float32")
+    status, out, err = command("extract", *FOLDER, "out=mine", "extraction.dtype=float32")
     assert (status, err) == (0, "")
     assert "54 × 16 float32" in out
     features = np.load(tmp_path / "mine" / "train_features.npy")
@@ -78,7 +80,7 @@ def test_features_for_people_who_just_want_features(command: Command, tmp_path: 
     assert np.load(tmp_path / "mine" / "test_labels.npy").tolist() == [0] * 5 + [1] * 4 + [2] * 3
     names = (tmp_path / "mine" / "test_names.txt").read_text().splitlines()
     assert names[0] == "test/ant/000.png"
-    status, _, err = command("train", "data=features", "data.path=mine", *RUN)
+    status, _, err = command("train", "data=arrays", "data.path=mine", *RUN)
     assert (status, err) == (0, "")
 
 
@@ -147,7 +149,7 @@ def test_a_damaged_cache_is_named(command: Command, tmp_path: Path) -> None:
         (["+experiment=snacks", "backbone.weights=weights"], "the dataset Matthijs/snacks"),
         ([*FOLDER, "backbone.wieghts=x"], "Did you mean 'backbone.weights'?"),
         ([*FOLDER, "backbone=dinov2_vits"], "Unknown backbone 'dinov2_vits'. Did you mean"),
-        ([*FOLDER, "features.dtype=int8"], "Unknown `dtype` 'int8'"),
+        ([*FOLDER, "extraction.dtype=int8"], "Unknown `dtype` 'int8'"),
         ([*FOLDER, "cache_dir=/proc/none"], "cache_dir=DIR or DAL_CACHE"),
         ([*FOLDER, "out=/proc/none"], "Cannot use `out`"),
         ([*FOLDER, "oot=x"], "Did you mean 'out'?"),
@@ -165,7 +167,7 @@ def test_bad_arguments_are_one_message(
 
 def test_a_broken_image_is_one_message(command: Command, tmp_path: Path) -> None:
     Image.new("F", (3, 3)).save(tmp_path / "images" / "train" / "ant" / "deep.tiff")
-    status, _, err = command("extract", *FOLDER[:-1], "features.num_workers=1")
+    status, _, err = command("extract", *FOLDER[:-1], "extraction.num_workers=1")
     assert status == 1
     assert "train/ant/deep.tiff" in err
     assert "mode F" in err

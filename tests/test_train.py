@@ -168,7 +168,7 @@ def write_features(folder: Path, **arrays: np.ndarray) -> None:
 
 def test_features_of_ones_own(command: Command, tmp_path: Path) -> None:
     write_features(tmp_path / "mine")
-    arguments = ["data=features", "data.path=mine", "name=mycase", "strategy=entropy", "seed=3"]
+    arguments = ["data=arrays", "data.path=mine", "name=mycase", "strategy=entropy", "seed=3"]
     status, _, err = command(*arguments, *SHORT, "al.init=class_balanced")
     assert (status, err) == (0, "")
     assert (tmp_path / "outputs" / "mycase" / "entropy" / "seed_3" / "curve.csv").exists()
@@ -195,7 +195,7 @@ def test_bad_features_are_one_message(
     command: Command, tmp_path: Path, arrays: dict[str, np.ndarray], message: str
 ) -> None:
     write_features(tmp_path / "mine", **arrays)
-    status, _, err = command("data=features", "data.path=mine", *SHORT)
+    status, _, err = command("data=arrays", "data.path=mine", *SHORT)
     assert status == 1
     assert message in err
     assert "Traceback" not in err
@@ -228,9 +228,9 @@ def test_bad_features_are_one_message(
         (["seed=abc"], "could not be converted to Integer"),
         (["seed=-1"], "`seed` of at least 0, got -1"),
         (["eval_split=val"], "Unknown `eval_split` 'val'"),
-        (["data=features"], "Expected a value for 'data.path', got none"),
-        (["data=features", "data.path=nowhere"], "found no nowhere/train_features.npy"),
-        (["data.dev_fraction=2"], "`dev_fraction` in [0, 1), got 2"),
+        (["data=arrays"], "Expected a value for 'data.path', got none"),
+        (["data=arrays", "data.path=nowhere"], "found no nowhere/train_features.npy"),
+        (["datamodule.dev_fraction=2"], "`dev_fraction` in [0, 1), got 2"),
         (["trainer.accelerator=tpu"], "The trainer cannot be made"),
         (["output_root=/proc/none"], "output_root=DIR"),
         (["a=[1"], "no viable alternative"),

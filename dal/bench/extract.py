@@ -151,7 +151,7 @@ def _forward(encoder: "Encoder", ready: "Tensor", num_images: int) -> None:
 
 
 def _extract(folder: Path, backbone: "Backbone", args: argparse.Namespace) -> None:
-    from dal.data import ImageFolder
+    from dal.data import Embedded, ImageFolder
     from dal.extraction import FeatureCache, FeatureExtractor
     from dal.runtime.trainers import DEFAULT_TRAINER
 
@@ -163,7 +163,7 @@ def _extract(folder: Path, backbone: "Backbone", args: argparse.Namespace) -> No
             batch_size=args.batch_size,
             num_workers=args.workers,
         )
-        ImageFolder(folder / "images", extractor).entry("train")
+        Embedded(ImageFolder(folder / "images"), extractor).entry("train")
 
 
 def _decode(images: Path, backbone: "Backbone") -> float:

@@ -20,7 +20,7 @@ from dal.errors import ConfigError, DalError, did_you_mean
 if TYPE_CHECKING:
     import lightning as L
 
-    from dal.data import ALDataModule
+    from dal.data import Source
 
 
 def folder() -> Path:
@@ -41,6 +41,16 @@ class ActiveLearning:
 
 
 @dataclass
+class DataModule:
+    """How examples become a pool, as :class:`dal.data.ALDataModule` takes it."""
+
+    batch_size: int = MISSING
+    dev_fraction: float = MISSING
+    test_fraction: float = MISSING
+    split_seed: int = MISSING
+
+
+@dataclass
 class Root:
     """Every key of the configuration's root: without a schema a misspelt one goes unnoticed.
 
@@ -57,9 +67,10 @@ class Root:
     overwrite: bool = MISSING
     eval_split: str = MISSING
     al: ActiveLearning = field(default_factory=ActiveLearning)
+    datamodule: DataModule = field(default_factory=DataModule)
     data: dict[str, Any] = field(default_factory=dict)
     backbone: dict[str, Any] = field(default_factory=dict)
-    features: dict[str, Any] = field(default_factory=dict)
+    extraction: dict[str, Any] = field(default_factory=dict)
     head: dict[str, Any] = field(default_factory=dict)
     strategy: dict[str, Any] = field(default_factory=dict)
     trainer: dict[str, Any] = field(default_factory=dict)
@@ -79,25 +90,26 @@ def register() -> None:
     ConfigStore.instance().store(name="extract_schema", node=ExtractRoot)
 
 
-def datamodule(config: DictConfig, trainer: Callable[..., "L.Trainer"]) -> "ALDataModule":
-    """The datamodule that a composed configuration describes.
+def source(config: DictConfig, trainer: Callable[..., "L.Trainer"]) -> "Source":
+    """The source that a composed configuration describes.
 
     Args:
-        config: The whole of it. If it has a backbone, the datamodule is one of images, which the
-            backbone turns into features.
+        config: The whole of it. If it has a backbone, ``data`` is items, which the backbone turns
+            into features.
         trainer: Makes the trainer that these are computed with.
     """
-    make = instantiate(config.data, _convert_="all", _partial_=True)
+    data = instantiate(config.data, _convert_="all")
     if not config.backbone:
-        return cast("ALDataModule", make())
+        return cast("Source", data)
+    from dal.data import Embedded
     from dal.extraction import FeatureCache
 
-    extractor = instantiate(config.features, _convert_="all", _partial_=True)(
+    extractor = instantiate(config.extraction, _convert_="all", _partial_=True)(
         backbone=instantiate(config.backbone, _convert_="all"),
         cache=FeatureCache(config.cache_dir),
         trainer=trainer,
     )
-    return cast("ALDataModule", make(extractor=extractor))
+    return Embedded(data, extractor)
 
 
 def check_keys(config: Mapping[str, Any], schema: type[Root] = Root) -> None:

@@ -1,58 +1,60 @@
-"""Features that somebody has computed already, as NumPy files in a folder."""
+"""Features that have been computed already, as NumPy files in a folder."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from dal.data.datamodule import ALDataModule
+from dal.data import splits as split_names
 from dal.data.examples import Examples
 from dal.errors import DataError
 
 
-class Features(ALDataModule):
+class Arrays:
     """``{train,test}_{features,labels}.npy`` in a folder, memory-mapped.
 
     Args:
         path: The folder. Features are ``(N, D)`` in float16, float32 or float64, labels ``(N,)``
             integers from 0 to K - 1.
-        batch_size: As in :class:`ALDataModule`.
-        dev_fraction: As in :class:`ALDataModule`.
-        split_seed: As in :class:`ALDataModule`.
+        splits: What the files of ``train`` and ``test`` are called. With a ``test`` of None there
+            is no test split, and without ``train_labels.npy`` no label is known.
 
     Memory: the files are read through the page cache; only the rows in use are copied.
     """
 
-    def __init__(
-        self,
-        path: str | Path,
-        batch_size: int = 128,
-        dev_fraction: float = 0.1,
-        split_seed: int = 0,
-    ) -> None:
-        super().__init__(batch_size, dev_fraction, split_seed)
-        self.path = Path(path)
+    def __init__(self, path: str | Path, splits: Mapping[str, str | None] | None = None) -> None:
+        self.path = Path(path).expanduser()
+        self.splits = split_names.checked(splits)
 
-    def load(self) -> tuple[Examples, Examples]:
-        """The four files.
+    def load(self) -> tuple[Examples, Examples | None]:
+        """The arrays of both splits.
 
         Raises:
             DataError: If a file is missing or is not a whole NumPy array.
         """
-        return self._load_split("train"), self._load_split("test")
-
-    def _load_split(self, split: str) -> Examples:
-        return Examples(
-            self._load_array(f"{split}_features.npy"), self._load_array(f"{split}_labels.npy")
+        train, test = self.splits["train"], self.splits["test"]
+        assert train is not None
+        features = self._load_array(f"{train}_features.npy")
+        if test is None:
+            are_labeled = (self.path / f"{train}_labels.npy").exists()
+            labels = self._load_array(f"{train}_labels.npy") if are_labeled else None
+            return Examples(features, labels), None
+        return (
+            Examples(features, self._load_array(f"{train}_labels.npy")),
+            Examples(
+                self._load_array(f"{test}_features.npy"), self._load_array(f"{test}_labels.npy")
+            ),
         )
 
     def _load_array(self, name: str) -> Tensor:
         file = self.path / name
         if not file.is_file():
             raise DataError(
-                f"Expected the file {name} in data.path, found no {file}. The folder must hold "
-                "train_features.npy, train_labels.npy, test_features.npy and test_labels.npy."
+                f"Expected the file {name} in data.path, found no {file}. The folder should hold "
+                "train_features.npy, train_labels.npy, test_features.npy and test_labels.npy; "
+                "without a test split, add data.splits.test=null."
             )
         try:
             # Copy-on-write, since torch warns of a map that it could not write to.

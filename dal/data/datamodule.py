@@ -1,16 +1,16 @@
-"""The datamodule that knows which examples are labeled."""
-
-from abc import ABC, abstractmethod
+"""The datamodule of an experiment: a pool, its training batches, and what it is evaluated on."""
 
 import lightning as L
+import numpy as np
 import torch
 from torch import Tensor
 
 from dal import randomness
-from dal.data import examples as checks
+from dal.data import examples
 from dal.data.batches import Chunks, EpochBatches
 from dal.data.examples import Examples
-from dal.data.rows import FeatureRows
+from dal.data.pool import Pool
+from dal.data.source import Source
 from dal.errors import ConfigError, DataError, did_you_mean
 
 INITIAL_DRAWS = ("random", "class_balanced")
@@ -18,98 +18,169 @@ EVAL_SPLITS = ("test", "dev")
 EVAL_CHUNK_ROWS = 1 << 13
 
 
-class ALDataModule(L.LightningDataModule, ABC):
-    """Examples of which some are labeled, held in memory or in memory maps.
+class ALDataModule(L.LightningDataModule):
+    """Examples of a source, as a pool of which some are labeled.
 
-    The train examples, less the ``dev`` part, are the pool of the experiment. An *index* names a
-    train example for good; a *position* is a row of the unlabeled examples as a strategy is shown
-    them, in ascending order of index. This class alone maps the one to the other.
+    The pool is the train examples without the ``dev`` part, on which hyperparameters can be chosen,
+    and without the part held out for testing if the source has no test split. An index is the row
+    of an example as the source returned it, whatever is split off.
 
-    A subclass says in :meth:`load` where the examples come from.
+    Where all labels are known, :meth:`reveal` looks them up, as an experiment does in the place of
+    annotators. Where they are not, all rows are the pool, and whoever has a label gives it to
+    :attr:`pool`.
 
     Args:
+        source: Where the examples come from.
         batch_size: Rows in a training batch.
         dev_fraction: Share of the train examples held out for the choice of hyperparameters, in
             [0, 1). The paper holds out 10%.
-        split_seed: Seed of that split. It is not the run's seed: the pool is the same in all runs.
+        test_fraction: Share of the train examples held out for testing, by class, in (0, 1), if
+            the source has no test split.
+        split_seed: Seed of both splits. It is not the run's seed: the pool is the same in all runs.
+
+    Raises:
+        ConfigError: If a number is out of range.
     """
 
     train: Examples
-    test: Examples
-    num_classes: int
+    test: Examples | None
+    pool: Pool
 
     def __init__(
-        self, batch_size: int = 128, dev_fraction: float = 0.1, split_seed: int = 0
+        self,
+        source: Source,
+        batch_size: int = 128,
+        dev_fraction: float = 0.1,
+        test_fraction: float = 0.2,
+        split_seed: int = 0,
     ) -> None:
         super().__init__()
+        if not callable(getattr(source, "load", None)):
+            raise ConfigError(
+                f"Expected `source` to be a source of examples, with a method `load`, got "
+                f"{type(source).__name__}."
+            )
         if batch_size < 1:
             raise ConfigError(f"Expected `batch_size` of at least 1, got {batch_size}.")
         if not 0 <= dev_fraction < 1:
             raise ConfigError(f"Expected `dev_fraction` in [0, 1), got {dev_fraction}.")
+        if not 0 < test_fraction < 1:
+            raise ConfigError(f"Expected `test_fraction` in (0, 1), got {test_fraction}.")
+        if split_seed < 0:
+            raise ConfigError(f"Expected `split_seed` of at least 0, got {split_seed}.")
+        self.source = source
         self.batch_size = batch_size
         self.dev_fraction = dev_fraction
+        self.test_fraction = test_fraction
         self.split_seed = split_seed
         self.batch_generator = torch.Generator()
 
-    @abstractmethod
-    def load(self) -> tuple[Examples, Examples]:
-        """The train and the test examples, as they are; :meth:`setup` checks them."""
-
     def setup(self, stage: str | None = None) -> None:  # noqa: ARG002
-        """Loads and checks the examples and splits off the dev part, once.
+        """Loads and checks the examples and splits the pool off, once.
 
         Raises:
             DataError: If the examples cannot be learned from.
         """
         if hasattr(self, "train"):  # Lightning calls this before every fit
             return
-        train, test = self.load()
-        train, test = checks.checked(train, "train"), checks.checked(test, "test")
-        self.num_classes = checks.checked_together(train, test)
-        self.train, self.test = train, test
+        train, test = self.source.load()
+        train = examples.checked(train, "train")
+        if test is not None:
+            test = examples.checked(test, "test")
+            examples.check_labeled(test, "test")
+        self.dev_indices = torch.empty(0, dtype=torch.int64)
+        self._num_classes = 0
+        candidates = torch.arange(len(train))
+        if train.are_labeled:
+            self._num_classes = examples.checked_together(train, test)
+            if test is None:
+                candidates, test = self._hold_out(train)
+            candidates = self._split_dev(candidates)
+        self.test, self.train = test, train
+        self.pool = Pool(train.features, train.ids, candidates)
 
-        order = torch.randperm(
-            len(train), generator=randomness.stream(self.split_seed, 0, "dev split")
-        )
-        num_dev = round(self.dev_fraction * len(train))
-        self.dev_indices = order[:num_dev].sort().values
-        self._is_unlabeled = torch.ones(len(train), dtype=torch.bool)
-        self._is_unlabeled[self.dev_indices] = False
-        self.labeled_indices = torch.empty(0, dtype=torch.int64)
+    def _hold_out(self, train: Examples) -> tuple[Tensor, Examples]:
+        """The rows that remain for the pool, ascending, and the test examples."""
+        from sklearn.model_selection import train_test_split
+
+        assert train.labels is not None
+        try:
+            parts = train_test_split(
+                np.arange(len(train)),
+                test_size=self.test_fraction,
+                stratify=train.labels,
+                random_state=self.split_seed,
+            )
+        except ValueError as error:
+            raise DataError(
+                f"Cannot hold {self.test_fraction:.0%} of the examples out for testing: {error} "
+                "Add examples, or name a test split (data.splits.test=NAME)."
+            ) from error
+        rest, held_out = (torch.from_numpy(np.sort(part)) for part in parts)
+        return rest, Examples(train.features[held_out], train.labels[held_out])
+
+    def _split_dev(self, candidates: Tensor) -> Tensor:
+        """Takes the dev part out of the candidates and returns the others, ascending."""
+        generator = randomness.stream(self.split_seed, 0, "dev split")
+        order = torch.randperm(len(candidates), generator=generator)
+        num_dev = round(self.dev_fraction * len(candidates))
+        self.dev_indices = candidates[order[:num_dev].sort().values]
+        return candidates[order[num_dev:].sort().values]
 
     @property
     def num_features(self) -> int:
         """D, the length of a feature row."""
-        return self.train.features.shape[1]
+        return self.pool.num_features
 
     @property
-    def num_unlabeled(self) -> int:
-        """U, the number of examples a strategy can choose from."""
-        return int(self._is_unlabeled.sum())
-
-    @property
-    def unlabeled_indices(self) -> Tensor:
-        """Indices of the unlabeled examples, ``(U,)``, ascending: position to index."""
-        return self._is_unlabeled.nonzero().flatten()
-
-    @property
-    def labels(self) -> Tensor:
-        """Labels of the labeled examples, ``(L,)``, in the order in which they were acquired."""
-        return self.train.labels[self.labeled_indices]
+    def num_classes(self) -> int:
+        """K: of all labels of the source, or of those that the pool knows so far."""
+        return max(self._num_classes, self.pool.num_classes)
 
     def fingerprint(self) -> str:
         """Hexadecimal digits that change when any feature, any label or the dev part does."""
-        split = Examples(self.dev_indices, self.dev_indices).fingerprint()
-        return f"{self.train.fingerprint()}-{self.test.fingerprint()}-{split}"
+        test = "" if self.test is None else self.test.fingerprint()
+        dev = Examples(self.dev_indices, self.dev_indices).fingerprint()
+        return f"{self.train.fingerprint()}-{test}-{dev}"
+
+    def check_labeled(self) -> None:
+        """Checks that every label of the pool can be revealed.
+
+        Raises:
+            DataError: If the source lacks labels.
+        """
+        examples.check_labeled(self.train, "train")
+
+    def reveal(self, indices: Tensor) -> Tensor:
+        """The labels of some rows, ``(num,)``: the oracle of an experiment.
+
+        Raises:
+            DataError: If the source lacks labels.
+        """
+        self.check_labeled()
+        assert self.train.labels is not None
+        return self.train.labels[indices]
+
+    def label(self, indices: Tensor) -> None:
+        """Reveals the labels of some unlabeled rows of the pool and gives them to it.
+
+        Args:
+            indices: Of the rows, ``(num,)``, distinct.
+
+        Raises:
+            DataError: As :meth:`Pool.label`, or if the source lacks labels.
+        """
+        is_row = (indices >= 0) & (indices < len(self.train))
+        self.pool.label(indices, self.reveal(indices.where(is_row, 0)))
 
     def initial_draw(self, num: int, how: str, generator: torch.Generator) -> Tensor:
-        """Indices to start from, drawn from the unlabeled examples; labels nothing.
+        """Indices to start from, drawn from the unlabeled rows; labels nothing.
 
         Args:
             num: How many.
-            how: ``"random"`` draws all alike. ``"class_balanced"`` takes the classes in turns, in
-                an order drawn anew each round, so that their counts differ by at most one while
-                every class has examples left.
+            how: ``"random"`` draws uniformly. ``"class_balanced"`` takes the classes in turns, in
+                an order drawn again for each round, so that their counts differ by at most one
+                while every class has examples left.
             generator: Where the draw comes from.
 
         Returns:
@@ -122,21 +193,20 @@ class ALDataModule(L.LightningDataModule, ABC):
         """
         if how not in INITIAL_DRAWS:
             raise ConfigError(f"Unknown initial draw '{how}'. {did_you_mean(how, INITIAL_DRAWS)}")
-        if not 1 <= num <= self.num_unlabeled:
+        indices = self.pool.unlabeled_indices
+        if not 1 <= num <= len(indices):
             raise DataError(
-                f"Expected `num_init` in [1, {self.num_unlabeled}], the size of the pool, "
-                f"got {num}."
+                f"Expected `num_init` in [1, {len(indices)}], the size of the pool, got {num}."
             )
-        indices = self.unlabeled_indices
         shuffled = indices[torch.randperm(len(indices), generator=generator)]
         if how == "random":
             return shuffled[:num]
         if num < self.num_classes:
             raise DataError(
-                f"Expected `num_init` of at least {self.num_classes}, one a class, for a class-"
-                f"balanced draw, got {num}. Ask for more, or draw with init=random."
+                f"Expected `num_init` of at least {self.num_classes}, one for each class, for a "
+                f"class-balanced draw, got {num}. Ask for more, or draw with init=random."
             )
-        labels = self.train.labels[shuffled]
+        labels = self.reveal(shuffled)
         # A row's turn is how many of its class come before it: round 0 has one row of every class.
         turn = torch.zeros_like(labels)
         for label in range(self.num_classes):
@@ -146,66 +216,36 @@ class ALDataModule(L.LightningDataModule, ABC):
         order = torch.randperm(len(labels), generator=generator)
         return shuffled[order[turn[order].sort(stable=True).indices[:num]]]
 
-    def label(self, indices: Tensor) -> None:
-        """Moves examples from the unlabeled to the labeled ones.
-
-        Args:
-            indices: Their indices, ``(num,)``, distinct.
-
-        Raises:
-            DataError: If one of them is not an unlabeled example of the pool, or named twice.
-        """
-        is_known = (indices >= 0) & (indices < len(self.train))
-        if not is_known.all() or not self._is_unlabeled[indices].all():
-            raise DataError(f"Expected indices of unlabeled examples, got {indices.tolist()}.")
-        if len(indices.unique()) != len(indices):
-            raise DataError(f"Expected distinct indices, got {indices.tolist()}.")
-        self._is_unlabeled[indices] = False
-        self.labeled_indices = torch.cat([self.labeled_indices, indices])
-
-    def forget_labels(self) -> None:
-        """Makes every example of the pool unlabeled again."""
-        self._is_unlabeled[self.labeled_indices] = True
-        self.labeled_indices = self.labeled_indices[:0]
-
-    def unlabeled_rows(self, device: torch.device) -> FeatureRows:
-        """Features of the unlabeled examples by position, ``(U, D)``, not yet read."""
-        return FeatureRows(self.train.features, self.unlabeled_indices, device)
-
-    def labeled_rows(self, device: torch.device) -> FeatureRows:
-        """Features of the labeled examples in order of acquisition, ``(L, D)``, not yet read."""
-        return FeatureRows(self.train.features, self.labeled_indices, device)
-
     def train_dataloader(self) -> EpochBatches:
-        """Full batches of the labeled examples, on the trainer's device, an epoch an item.
+        """Full batches of the labeled rows, on the trainer's device; an item is an epoch.
 
         Their order comes from ``batch_generator``, which is replaced before every fit.
         """
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         return EpochBatches(
-            self.labeled_rows(device).load(),
-            self.labels.to(device),
+            self.pool.labeled_rows(device).load(),
+            self.pool.labels.to(device),
             self.batch_size,
             self.batch_generator,
         )
 
     def eval_dataloader(self, split: str) -> Chunks:
-        """The examples on which a fit is judged.
+        """The examples on which a fit is evaluated.
 
         Args:
             split: ``"test"`` for results, ``"dev"`` for the choice of hyperparameters.
 
         Raises:
-            ConfigError: If it is neither, or the dev part is empty.
+            ConfigError: If it is neither, or there are no examples in it.
         """
         if split not in EVAL_SPLITS:
             raise ConfigError(f"Unknown `eval_split` '{split}'. {did_you_mean(split, EVAL_SPLITS)}")
         if split == "test":
-            return Chunks(*self.test, size=EVAL_CHUNK_ROWS)
+            if self.test is None or self.test.labels is None:
+                raise ConfigError("Expected a test split with eval_split=test, got none.")
+            return Chunks(self.test.features, self.test.labels, EVAL_CHUNK_ROWS)
         if len(self.dev_indices) == 0:
             raise ConfigError("Expected a `dev_fraction` above 0 with eval_split=dev, got no rows.")
         return Chunks(
-            self.train.features[self.dev_indices],
-            self.train.labels[self.dev_indices],
-            size=EVAL_CHUNK_ROWS,
+            self.train.features[self.dev_indices], self.reveal(self.dev_indices), EVAL_CHUNK_ROWS
         )

@@ -1,23 +1,17 @@
-"""The handwritten digits that come with scikit-learn: real images without a download."""
+"""The handwritten digits of scikit-learn: real images without a download."""
 
 import torch
 
-from dal.data.datamodule import ALDataModule
 from dal.data.examples import Examples
 
 TEST_FRACTION = 0.3
 
 
-class Digits(ALDataModule):
+class Digits:
     """1,797 digits of 8 × 8 pixels in 10 classes, as 64 standardised features.
 
     A fixed stratified split holds 30% out for testing. Features have mean 0 and variance 1 on
     the train examples; a pixel that never varies is 0.
-
-    Args:
-        batch_size: As in :class:`ALDataModule`.
-        dev_fraction: As in :class:`ALDataModule`.
-        split_seed: As in :class:`ALDataModule`.
 
     References:
         https://archive.ics.uci.edu/dataset/80, the test part.

@@ -1,6 +1,7 @@
-"""Features with their labels, and what must be true of them before anything is learned."""
+"""Features with labels and ids as a source returns them, and the checks of what it returned."""
 
 import zlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -9,27 +10,37 @@ from torch import Tensor
 from dal.errors import DataError
 
 CHUNK_ROWS = 1 << 14  # 25 MiB of float32 at D = 384: the check never holds more than that
+UNKNOWN = -1  # in the place of a label that nobody has given yet
 
 
 class Examples(NamedTuple):
-    """Rows of features and their class labels.
+    """Rows of features, with class labels and ids where there are any.
 
     Attributes:
         features: ``(N, D)``, floating point; may be a memory map, and is never written to.
-        labels: ``(N,)``, integers in [0, K).
+        labels: ``(N,)``, integers in [0, K), or :data:`UNKNOWN`; None if no label is known.
+        ids: What the N rows are called, if they have names.
     """
 
     features: Tensor
-    labels: Tensor
+    labels: Tensor | None = None
+    ids: Sequence[str] | None = None
 
     def __len__(self) -> int:
-        """Number of rows, where a tuple's own length would be 2."""
-        return len(self.labels)
+        """Number of rows, where a tuple's own length would be 3."""
+        return len(self.features)
+
+    @property
+    def are_labeled(self) -> bool:
+        """Whether every label is known."""
+        return self.labels is not None and bool((self.labels != UNKNOWN).all())
 
     def fingerprint(self) -> str:
         """Eight hexadecimal digits that change when any feature or label does."""
         checksum = 0
-        for tensor in self:
+        for tensor in (self.features, self.labels):
+            if tensor is None:
+                continue
             # Through uint8, since numpy has no name for some of torch's dtypes.
             for chunk in tensor.detach().split(CHUNK_ROWS):
                 checksum = zlib.crc32(chunk.contiguous().view(torch.uint8).numpy(), checksum)
@@ -40,25 +51,17 @@ def checked(examples: Examples, split: str) -> Examples:
     """The same examples with int64 labels, or an error that says what is wrong with them.
 
     Args:
-        examples: What was loaded.
+        examples: What a source has returned.
         split: What to call them in a message, ``"train"`` or ``"test"``.
 
     Raises:
         DataError: If the shapes do not fit, there is no row, a feature is NaN or infinite in
-            float32, or a label is negative or not an integer.
+            float32, a label is no integer or below :data:`UNKNOWN`, or an id is not unique.
     """
-    features, labels = examples
-    if features.ndim != 2 or labels.ndim != 1:
-        raise DataError(
-            f"Expected {split} features of shape (N, D) and {split} labels of shape (N,), got "
-            f"{tuple(features.shape)} and {tuple(labels.shape)}."
-        )
-    if len(features) != len(labels):
-        raise DataError(
-            f"Expected as many {split} features as {split} labels, got {len(features)} rows of "
-            f"features and {len(labels)} labels. Were both files made from the same list?"
-        )
-    if len(labels) == 0:
+    features, labels, ids = examples
+    if features.ndim != 2:
+        raise DataError(f"Expected {split} features of shape (N, D), got {tuple(features.shape)}.")
+    if len(features) == 0:
         raise DataError(f"Expected at least one row of {split} features, got none.")
     if features.shape[1] == 0:
         raise DataError(f"Expected {split} features of at least one dimension, got (N, 0).")
@@ -67,35 +70,51 @@ def checked(examples: Examples, split: str) -> Examples:
             f"Expected {split} features in float16, float32 or float64, got {features.dtype}. "
             "Convert them, for example with `features.astype('float32')`."
         )
-    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
-        raise DataError(
-            f"Expected integer {split} labels, got {labels.dtype}. Convert them, for example "
-            "with `labels.astype('int64')`."
-        )
-    labels = labels.long()
-    if labels.min() < 0:
-        first = int((labels < 0).nonzero()[0])
-        raise DataError(
-            f"Expected {split} labels of at least 0, got {int((labels < 0).sum())} negative ones, "
-            f"the first at row {first} ({int(labels[first])}). Drop the rows without a label."
-        )
+    labels = None if labels is None else _checked_labels(labels, len(features), split)
+    if ids is not None:
+        _check_ids(ids, len(features), split)
     _check_finite(features, split)
-    return Examples(features, labels)
+    return Examples(features, labels, ids)
 
 
-def checked_together(train: Examples, test: Examples) -> int:
-    """Number of classes K of two checked splits, or an error that says why they do not fit.
+def check_labeled(examples: Examples, split: str) -> None:
+    """Checks that every label is known, as an experiment needs them.
+
+    Args:
+        examples: Checked by :func:`checked`.
+        split: What to call them in a message.
+
+    Raises:
+        DataError: If a label is unknown.
+    """
+    if examples.are_labeled:
+        return
+    if examples.labels is None:
+        raise DataError(
+            f"Expected labels of the {split} examples, got none: an experiment reveals them when "
+            "a strategy asks for them. Put images into one folder for each class, and NumPy "
+            f"labels into {split}_labels.npy."
+        )
+    unknown = (examples.labels == UNKNOWN).nonzero().flatten()
+    raise DataError(
+        f"Expected a label for each of the {split} examples, got none ({UNKNOWN}) for "
+        f"{len(unknown)} of {len(examples)}, the first at row {int(unknown[0])}. Remove the rows "
+        "without a label."
+    )
+
+
+def checked_together(train: Examples, test: Examples | None) -> int:
+    """Number of classes K of labeled examples, or an error that says why the splits do not fit.
+
+    Args:
+        train: Checked by :func:`checked` and :func:`check_labeled`.
+        test: The same, if there is a test split.
 
     Raises:
         DataError: If the splits differ in D, the train labels are not exactly 0, ..., K - 1 with
             K >= 2, or a test label is not among them.
     """
-    if train.features.shape[1] != test.features.shape[1]:
-        raise DataError(
-            "Expected train and test features of the same dimension, got "
-            f"{train.features.shape[1]} and {test.features.shape[1]}. Were both made by the same "
-            "network?"
-        )
+    assert train.labels is not None
     present = train.labels.unique()
     num_classes = int(present[-1]) + 1
     if len(present) != num_classes:
@@ -107,6 +126,15 @@ def checked_together(train: Examples, test: Examples) -> int:
         )
     if num_classes < 2:
         raise DataError("Expected train labels of at least 2 classes, got the one class 0.")
+    if test is None:
+        return num_classes
+    assert test.labels is not None
+    if train.features.shape[1] != test.features.shape[1]:
+        raise DataError(
+            "Expected train and test features of the same dimension, got "
+            f"{train.features.shape[1]} and {test.features.shape[1]}. Were both made by the same "
+            "network?"
+        )
     if test.labels.max() >= num_classes:
         first = int((test.labels >= num_classes).nonzero()[0])
         raise DataError(
@@ -114,6 +142,46 @@ def checked_together(train: Examples, test: Examples) -> int:
             f"{int(test.labels[first])} at row {first}."
         )
     return num_classes
+
+
+def _checked_labels(labels: Tensor, num_rows: int, split: str) -> Tensor:
+    if labels.ndim != 1:
+        raise DataError(f"Expected {split} labels of shape (N,), got {tuple(labels.shape)}.")
+    if len(labels) != num_rows:
+        raise DataError(
+            f"Expected as many {split} features as {split} labels, got {num_rows} rows of "
+            f"features and {len(labels)} labels. Were both files made from the same list?"
+        )
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+        raise DataError(
+            f"Expected integer {split} labels, got {labels.dtype}. Convert them, for example "
+            "with `labels.astype('int64')`."
+        )
+    labels = labels.long()
+    if labels.min() < UNKNOWN:
+        first = int((labels < UNKNOWN).nonzero()[0])
+        raise DataError(
+            f"Expected {split} labels of at least 0, or {UNKNOWN} where there is none, got "
+            f"{int((labels < UNKNOWN).sum())} others, the first at row {first} "
+            f"({int(labels[first])})."
+        )
+    return labels
+
+
+def _check_ids(ids: Sequence[str], num_rows: int, split: str) -> None:
+    if len(ids) != num_rows:
+        raise DataError(
+            f"Expected an id for each of {num_rows} rows of {split} features, got {len(ids)} ids."
+        )
+    if len(set(ids)) == num_rows:
+        return
+    first_row: dict[str, int] = {}
+    for row, name in enumerate(ids):
+        if name in first_row:
+            raise DataError(
+                f"Expected distinct {split} ids, got '{name}' at rows {first_row[name]} and {row}."
+            )
+        first_row[name] = row
 
 
 def _check_finite(features: Tensor, split: str) -> None:

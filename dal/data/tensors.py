@@ -1,42 +1,51 @@
-"""Examples that a script already holds."""
+"""Examples that a script holds in memory."""
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from dal.data.datamodule import ALDataModule
 from dal.data.examples import Examples
+from dal.errors import ConfigError
 
 
-class Tensors(ALDataModule):
-    """Active learning on tensors or arrays in memory.
+class Tensors:
+    """Tensors or arrays in memory.
 
     Args:
         train_features: ``(N, D)``, floating point.
-        train_labels: ``(N,)``, integers in [0, K). They are looked up when a strategy asks for
-            them, and never shown to it before.
-        test_features: ``(T, D)``.
+        train_labels: ``(N,)``, integers in [0, K), or -1 where a label is not known; None if no
+            label is known. A strategy never sees the label of an unlabeled row.
+        test_features: ``(T, D)``, if there is a test split.
         test_labels: ``(T,)``.
-        batch_size: As in :class:`ALDataModule`.
-        dev_fraction: As in :class:`ALDataModule`.
-        split_seed: As in :class:`ALDataModule`.
+        ids: What the N rows are called, distinct.
+
+    Raises:
+        ConfigError: If only one of ``test_features`` and ``test_labels`` is given.
     """
 
     def __init__(
         self,
         train_features: Tensor,
-        train_labels: Tensor,
-        test_features: Tensor,
-        test_labels: Tensor,
-        batch_size: int = 128,
-        dev_fraction: float = 0.1,
-        split_seed: int = 0,
+        train_labels: Tensor | None = None,
+        test_features: Tensor | None = None,
+        test_labels: Tensor | None = None,
+        ids: Sequence[str] | None = None,
     ) -> None:
-        super().__init__(batch_size, dev_fraction, split_seed)
-        self._splits = (
-            Examples(torch.as_tensor(train_features), torch.as_tensor(train_labels)),
-            Examples(torch.as_tensor(test_features), torch.as_tensor(test_labels)),
+        if (test_features is None) != (test_labels is None):
+            missing = "test_features" if test_features is None else "test_labels"
+            raise ConfigError(
+                f"Expected both `test_features` and `test_labels`, or neither, got no `{missing}`."
+            )
+        self._train = Examples(
+            torch.as_tensor(train_features),
+            None if train_labels is None else torch.as_tensor(train_labels),
+            ids,
         )
+        self._test = None
+        if test_features is not None:
+            self._test = Examples(torch.as_tensor(test_features), torch.as_tensor(test_labels))
 
-    def load(self) -> tuple[Examples, Examples]:
+    def load(self) -> tuple[Examples, Examples | None]:
         """The tensors, as they were given."""
-        return self._splits
+        return self._train, self._test

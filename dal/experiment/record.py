@@ -45,8 +45,9 @@ IGNORED_ON_RESUME = (
     "overwrite",
     "logger",
     "cache_dir",
-    "features.batch_size",
-    "features.num_workers",
+    "data.cache_dir",
+    "extraction.batch_size",
+    "extraction.num_workers",
     "trainer.devices",
     "trainer.strategy",
 )

@@ -5,9 +5,8 @@ import platform
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import lightning as L
 import numpy as np
@@ -21,10 +20,10 @@ from dal.extraction import backbone as backbones
 from dal.extraction import cache as caches
 from dal.extraction.backbone import Backbone, Encoder
 from dal.extraction.cache import Draft, Entry, FeatureCache
+from dal.extraction.items import Items, ItemSplit
 from dal.extraction.progress import Reporter
 from dal.extraction.transform import Transform
 from dal.runtime import signals, trainers
-from dal.runtime.files import LocalFiles
 from dal.runtime.processes import Ranks
 from dal.runtime.trainers import DEFAULT_TRAINER, quiet_lightning
 
@@ -33,49 +32,6 @@ DTYPES = {"float16": np.float16, "float32": np.float32}
 # Rows that a killed extraction may lose: half a minute of a ViT-S on two CPU cores.
 PART_ROWS = 1024
 MAX_WORKERS = 8  # processes that decode, for each device
-
-
-@dataclass(frozen=True)
-class ImageSplit:
-    """The images of one split, not decoded yet.
-
-    Attributes:
-        images: A ``datasets.Dataset`` with the one column ``image``, of ``Image(decode=False)``.
-        labels: ``(N,)``, int64, if there are any.
-        class_names: By label, if there are any.
-        names: What the images are called, by row, if anything.
-        fingerprint: Plain values that change when any image or label does.
-        local: The user's own files that it was made from.
-        where: What to call the split in a message.
-    """
-
-    images: Any
-    labels: np.ndarray | None
-    class_names: list[str] | None
-    names: list[str] | None
-    fingerprint: dict[str, Any]
-    local: list[LocalFiles]
-    where: str
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def name(self, row: int) -> str:
-        """What to call an image in a message."""
-        return f"row {row} of {self.where}" if self.names is None else self.names[row]
-
-
-class ImageSource(Protocol):
-    """Something with splits of images."""
-
-    def request(self, split: str) -> dict[str, Any]:
-        """What a split is asked for with, in plain values, without looking for it."""
-
-    def local_files(self, split: str) -> list[LocalFiles]:
-        """The user's own files that a split is made of, as far as they are there."""
-
-    def open(self, split: str) -> ImageSplit:
-        """The images of a split."""
 
 
 class FeatureExtractor:
@@ -120,7 +76,7 @@ class FeatureExtractor:
         self.num_workers = _default_workers() if num_workers is None else num_workers
         self.reporter = Reporter()
 
-    def entry(self, source: ImageSource, split: str) -> Entry:
+    def entry(self, source: Items, split: str) -> Entry:
         """The features of a split, with their labels; computed if the cache lacks them.
 
         Raises:
@@ -150,14 +106,14 @@ class FeatureExtractor:
                 found = self._computed(request, source, split, trainer, writer, ranks)
             return found
 
-    def _find(self, request: dict[str, Any], source: ImageSource, split: str) -> Entry | None:
+    def _find(self, request: dict[str, Any], source: Items, split: str) -> Entry | None:
         present = [*self.backbone.local_files(), *source.local_files(split)]
         return self.cache.find(request, present, self.reporter)
 
     def _computed(
         self,
         request: dict[str, Any],
-        source: ImageSource,
+        source: Items,
         split: str,
         trainer: L.Trainer,
         writer: "PartWriter",
@@ -201,7 +157,7 @@ class FeatureExtractor:
         writer: "PartWriter",
         ranks: Ranks,
         encoder: Encoder,
-        images: ImageSplit,
+        images: ItemSplit,
         content: str,
         description: dict[str, Any],
         request: dict[str, Any],
@@ -238,7 +194,7 @@ class FeatureExtractor:
                     "versions": _versions(),
                 },
             }
-            entry = self.cache.assemble(draft, content, images.labels, images.names, manifest)
+            entry = self.cache.assemble(draft, content, images.labels, images.ids, manifest)
             self.reporter.ended()
         entry = ranks.shared(entry)
         assert entry is not None
@@ -266,7 +222,7 @@ class PlannedBatches(Dataset[Batch]):
         plan: Rows of each batch.
     """
 
-    def __init__(self, split: ImageSplit, transform: Transform, plan: Sequence[range]) -> None:
+    def __init__(self, split: ItemSplit, transform: Transform, plan: Sequence[range]) -> None:
         self.split = split
         self.transform = transform
         self.plan = plan
@@ -278,7 +234,7 @@ class PlannedBatches(Dataset[Batch]):
         rows = self.plan[number]
         crop = self.transform.crop
         pixels = np.empty((len(rows), 3, crop, crop), np.uint8)
-        encoded = self.split.images[rows.start : rows.stop]["image"]
+        encoded = self.split.items[rows.start : rows.stop]["image"]
         for row, item, out in zip(rows, encoded, pixels, strict=True):
             try:
                 out[:] = self.transform.pixels(_decoded(item))
@@ -304,7 +260,7 @@ class Embedding(L.LightningModule):
     """
 
     def __init__(
-        self, encoder: Encoder, split: ImageSplit, draft: Draft, batch_size: int, num_workers: int
+        self, encoder: Encoder, split: ItemSplit, draft: Draft, batch_size: int, num_workers: int
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -362,7 +318,7 @@ class PartWriter(L.Callback):
         self.reporter = reporter
         self.num_done = 0
 
-    def begin(self, draft: Draft, dtype: Any, split: ImageSplit) -> None:
+    def begin(self, draft: Draft, dtype: Any, split: ItemSplit) -> None:
         """Says where the next features belong.
 
         Args:
@@ -407,7 +363,7 @@ class PartWriter(L.Callback):
             raise DataError(
                 f"The features of the image {self.split.name(rows.start + int(bad[0]))} are NaN, "
                 f"infinite, or too large for {np.dtype(self.dtype).name}. Try "
-                "features.dtype=float32, or check the backbone's weights."
+                "extraction.dtype=float32, or check the backbone's weights."
             )
         self.rows.append(features)
         if sum(map(len, self.rows)) == self.draft.sizes[part]:

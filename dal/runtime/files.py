@@ -49,6 +49,15 @@ def sha256(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def walk(top: Path) -> list[tuple[str, list[str], list[str]]]:
+    """``os.walk`` in a fixed order, links followed, without hidden folders."""
+    found = []
+    for folder, folders, names in os.walk(top, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found.append((folder, folders, names))
+    return found
+
+
 @dataclass(frozen=True)
 class LocalFiles:
     """Some files below a folder, as something that can change.

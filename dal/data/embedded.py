@@ -1,0 +1,46 @@
+"""Items as examples: the features that a frozen network computes of them."""
+
+from dal.data.examples import Examples
+from dal.extraction.cache import Entry
+from dal.extraction.extractor import FeatureExtractor
+from dal.extraction.items import Items
+
+
+class Embedded:
+    """Items of any kind in front of a frozen network, as a source of examples.
+
+    Args:
+        items: For example :class:`~dal.data.ImageFolder`.
+        extractor: Computes the features, or finds them in the cache.
+
+    Memory: features stay in memory-mapped files, of which only the rows in use are copied.
+    """
+
+    def __init__(self, items: Items, extractor: FeatureExtractor) -> None:
+        self.items = items
+        self.extractor = extractor
+
+    def entry(self, split: str) -> Entry:
+        """The cached features of a split, computed if the cache lacks them.
+
+        Args:
+            split: As the items call it.
+
+        Raises:
+            DataError: As :meth:`FeatureExtractor.entry`.
+        """
+        return self.extractor.entry(self.items, split)
+
+    def load(self) -> tuple[Examples, Examples | None]:
+        """The features of both splits, memory-mapped, with labels and ids where there are any.
+
+        Raises:
+            DataError: If they cannot be had.
+        """
+        train, test = self.items.splits["train"], self.items.splits["test"]
+        assert train is not None
+        return self._examples(train), None if test is None else self._examples(test)
+
+    def _examples(self, split: str) -> Examples:
+        entry = self.entry(split)
+        return Examples(*entry.load(), entry.names())
