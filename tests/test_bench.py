@@ -4,16 +4,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from dal.bench import __main__ as bench
 from dal.bench import select
 from dal.bench.select import Problem
+from tests import versus
 
 
 def run(*arguments: str) -> dict[str, object]:
     args = bench.parser().parse_args(list(arguments))
-    from rich.console import Console
-
     figures = args.run(args, Console())
     assert isinstance(figures, dict)
     return figures
@@ -57,16 +57,13 @@ def test_a_selection_prints_every_strategy(capsys: pytest.CaptureFixture[str]) -
 
 def test_naive_twins_pick_the_same() -> None:
     names = [name for name in ALL if name not in ("random", "entropy")]
-    figures = run("select", "--versus", "naive", "--strategies", *names)["strategies"]
-    assert isinstance(figures, dict)
+    figures = versus.against_naive(names, Console())
     assert {name: row["same_picks"] for name, row in figures.items()} == dict.fromkeys(names, True)
 
 
-@pytest.mark.usefixtures("small")
 def test_the_published_arithmetic_picks_the_same() -> None:
     names = ["bait", "bait_exp", "bait_binary"]
-    figures = run("select", "--versus", "published", "--strategies", *names)["strategies"]
-    assert isinstance(figures, dict)
+    figures = versus.against_published(names, Problem(300, 3, 9, 2), 8, Console())
     assert {name: row["shared_picks"] for name, row in figures.items()} == dict.fromkeys(names, 2)
 
 

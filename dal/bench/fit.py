@@ -53,14 +53,15 @@ def lightning_fit(features: "Tensor", labels: "Tensor", num_epochs: int) -> None
     """The same through the loop: a new trainer, head and datamodule hooks, without evaluation."""
     from torch.optim.lr_scheduler import CosineAnnealingLR
 
-    from dal.data import Tensors
-    from dal.heads.linear import LinearHead
+    from dal.data import ALDataModule, Tensors
+    from dal.heads import LinearHead
     from dal.runtime.trainers import DEFAULT_TRAINER, quiet_lightning
 
     with quiet_lightning():
-        data = Tensors(features, labels, features, labels, dev_fraction=0)
+        source = Tensors(features, labels, features, labels)
+        data = ALDataModule(source, dev_fraction=0)
         data.setup()
-        data.label(data.unlabeled_indices)
+        data.label(data.pool.unlabeled_indices)
         head = LinearHead(
             data.num_features,
             data.num_classes,

@@ -7,9 +7,6 @@ measured in the same run; operations that wait for memory take longer.
 
 import argparse
 import statistics
-import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.console import Console
@@ -52,8 +49,6 @@ PROBLEMS = {
     "tiny_imagenet": Problem(90_000, 200, 2_200, 200),
     "imagenet": Problem(1_281_167, 1_000, 1_000, 1_000),
 }
-NAIVE = Problem(120, 4, 12, 3)  # of 12 features: explicit matrices of 48 × 48 for every candidate
-NAIVE_FEATURES = 12
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -68,14 +63,6 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     command.add_argument("--repeat", type=positive, default=3, help="selections that are timed")
-    command.add_argument(
-        "--versus",
-        choices=["naive", "published"],
-        default=None,
-        help="naive: the strategy as it is defined, with explicit matrices, on a small problem; "
-        "published: BAIT in the arithmetic of its published code, on this problem (minutes). "
-        "Both need a checkout of the repository",
-    )
 
 
 def run(args: argparse.Namespace, console: Console) -> dict[str, object]:
@@ -86,20 +73,18 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, object]:
     """
     import torch
 
-    strategies = {name: _strategy(name) for name in args.strategies}
+    from dal.runtime import devices
+
+    strategies = {name: make_strategy(name) for name in args.strategies}
     try:
         device = torch.empty(0, device=args.device).device
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(f"Cannot use --device {args.device}: {error}") from error
-    if args.versus == "naive":
-        return _against_twins(strategies, console)
     problem = PROBLEMS[args.problem]
-    if args.versus == "published":
-        return _against_published(strategies, problem, device, console)
     rate = matmul_rate(device)
     console.print(
         f"{args.problem}: pool {problem.pool} × {NUM_FEATURES}, K {problem.num_classes}, "
-        f"{problem.num_labeled} labeled, B {problem.num}; {_device_name(device)}, "
+        f"{problem.num_labeled} labeled, B {problem.num}; {devices.name(device)}, "
         f"{rate / 1e9:.0f} GFLOP/s in float32 matrix products; {args.repeat} runs"
     )
     table = Table(box=None, pad_edge=False)
@@ -107,7 +92,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, object]:
     for column in ("median s", "min s", "max s", "peak GiB", "floor s", "ratio"):
         table.add_column(column, justify="right")
     figures: dict[str, Any] = {}
-    features = _features(problem, NUM_FEATURES)
+    features = draw_features(problem, NUM_FEATURES)
     for name, strategy in strategies.items():
         try:
             timings, peak = _measured(strategy, problem, features, device, args.repeat, console)
@@ -131,7 +116,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, object]:
         "problem": args.problem,
         **problem._asdict(),
         "num_features": NUM_FEATURES,
-        "device": _device_name(device),
+        "device": devices.name(device),
         "flops_per_second": rate,
         "strategies": figures,
     }
@@ -141,14 +126,15 @@ def matmul_rate(device: "torch.device") -> float:
     """Floating-point operations a second in a large float32 matrix product, the median of five."""
     import torch
 
+    from dal.runtime import devices
+
     matrix = torch.randn(RATE_SIZE, RATE_SIZE, device=device)
-    rates = []
+    rates: list[float] = []
     for _ in range(6):
-        _synchronize(device)
-        started = time.perf_counter()
+        started = devices.synchronized_time(device)
         matrix @ matrix
-        _synchronize(device)
-        rates.append(2 * RATE_SIZE**3 / (time.perf_counter() - started))
+        seconds = devices.synchronized_time(device) - started
+        rates.append(2 * RATE_SIZE**3 / seconds)
     return statistics.median(rates[1:])
 
 
@@ -180,100 +166,19 @@ def _measured(
     repeat: int,
     console: Console,
 ) -> tuple[Timings, int]:
-    import torch
+    from dal.runtime import devices
 
     def selection() -> None:
-        strategy.answer(_query(problem, features, device))
-        _synchronize(device)
+        strategy(make_query(problem, features, device))
+        devices.synchronized_time(device)
 
-    _reset_peak(device)
-    with torch.no_grad():
-        # What takes minutes is timed as it comes.
-        (timings,) = in_turns([("", selection)], repeat, console, warm_up=problem.pool < 10**6)
-    return timings, _peak(device)
-
-
-def _against_twins(strategies: dict[str, "Strategy"], console: Console) -> dict[str, object]:
-    """Each strategy in float64 against its definition, and whether they pick the same."""
-    twins = _reference().selections
-    features = _features(NAIVE, NAIVE_FEATURES)
-    console.print(
-        f"pool {NAIVE.pool} × {NAIVE_FEATURES}, K {NAIVE.num_classes}, {NAIVE.num_labeled} "
-        f"labeled, B {NAIVE.num}, float64"
-    )
-    table = Table(box=None, pad_edge=False)
-    table.add_column("strategy")
-    for column in ("naive s", "dal s", "ratio", "same picks"):
-        table.add_column(column, justify="right")
-    figures: dict[str, Any] = {}
-    for name, strategy in strategies.items():
-        if name not in twins:
-            console.print(f"{name}: has no twin; there are {', '.join(sorted(twins))}.")
-            continue
-        if hasattr(strategy, "dtype"):
-            strategy = _strategy(name, dtype="float64")
-        strategy.answer(_query(NAIVE, features, None))
-        fast_seconds, fast = _timed(strategy.answer, _query(NAIVE, features, None))
-        slow_seconds, slow = _timed(twins[name], _query(NAIVE, features, None))
-        agree = fast.tolist() == list(slow)
-        ratio = slow_seconds / fast_seconds
-        table.add_row(
-            name,
-            f"{slow_seconds:.3f}",
-            f"{fast_seconds:.4f}",
-            f"{ratio:.0f}",
-            "yes" if agree else "NO",
-        )
-        figures[name] = {
-            "naive_seconds": slow_seconds,
-            "seconds": fast_seconds,
-            "ratio": ratio,
-            "same_picks": agree,
-        }
-    console.print(table)
-    return {"versus": "naive", "strategies": figures}
+    devices.reset_peak(device)
+    # What takes minutes is timed as it comes.
+    (timings,) = in_turns([("", selection)], repeat, console, warm_up=problem.pool < 10**6)
+    return timings, devices.peak_bytes(device)
 
 
-def _against_published(
-    strategies: dict[str, "Strategy"], problem: Problem, device: "torch.device", console: Console
-) -> dict[str, object]:
-    """The forms of BAIT against the arithmetic of the published code."""
-    import torch
-
-    from dal.strategies import Bait
-
-    features = _features(problem, NUM_FEATURES)
-    figures: dict[str, Any] = {}
-    for name, strategy in strategies.items():
-        if not isinstance(strategy, Bait):
-            console.print(f"{name}: only bait, bait_exp and bait_binary have published code.")
-            continue
-        with torch.no_grad():
-            strategy.answer(_query(problem, features, device))
-            fast_seconds, fast = _timed(strategy.answer, _query(problem, features, device))
-            query = _query(problem, features, device)
-            slow_seconds, slow = _timed(_reference().published_bait, strategy, query)
-        ratio, shared = slow_seconds / fast_seconds, len(set(fast.tolist()) & set(slow))
-        console.print(
-            f"{name}: published {slow_seconds:.1f} s, dal {fast_seconds:.2f} s, ratio {ratio:.0f}; "
-            f"{shared} of {problem.num} picks the same, float32"
-        )
-        figures[name] = {
-            "published_seconds": slow_seconds,
-            "seconds": fast_seconds,
-            "ratio": ratio,
-            "shared_picks": shared,
-        }
-    return {"versus": "published", **problem._asdict(), "strategies": figures}
-
-
-def _timed(thing: Callable[..., Any], *arguments: object) -> tuple[float, Any]:
-    started = time.perf_counter()
-    result = thing(*arguments)
-    return time.perf_counter() - started, result
-
-
-def _strategy(name: str, **arguments: object) -> "Strategy":
+def make_strategy(name: str, **arguments: object) -> "Strategy":
     """The strategy that ``strategy=NAME`` would choose, with its configured arguments."""
     from hydra.utils import instantiate
     from omegaconf import OmegaConf
@@ -287,7 +192,7 @@ def _strategy(name: str, **arguments: object) -> "Strategy":
     return made
 
 
-def _features(problem: Problem, num_features: int) -> "torch.Tensor":
+def draw_features(problem: Problem, num_features: int) -> "torch.Tensor":
     """Features of pool and labeled examples, float16 as they are cached, of norm about 45."""
     import torch
 
@@ -299,13 +204,13 @@ def _features(problem: Problem, num_features: int) -> "torch.Tensor":
     return features
 
 
-def _query(problem: Problem, features: "torch.Tensor", device: "torch.device | None") -> "Query":
+def make_query(problem: Problem, features: "torch.Tensor", device: "torch.device") -> "Query":
+    """A query of a problem's size, to a random linear head of which some rows are sure."""
     import torch
 
     from dal.data import FeatureRows
     from dal.strategies import Query
 
-    where = torch.device("cpu") if device is None else device
     generator = torch.Generator().manual_seed(1)
     head = torch.nn.Linear(features.shape[1], problem.num_classes).requires_grad_(False)
     # Logits of standard deviation 2: some examples certain, some not.
@@ -314,63 +219,10 @@ def _query(problem: Problem, features: "torch.Tensor", device: "torch.device | N
     indices = torch.arange(len(features))
     num_labeled = problem.num_labeled
     return Query(
-        pool=FeatureRows(features, indices[num_labeled:], where),
-        labeled=FeatureRows(features, indices[:num_labeled], where),
-        labels=(indices[:num_labeled] % problem.num_classes).to(where),
-        head=head.to(where),
+        pool=FeatureRows(features, indices[num_labeled:], device),
+        labeled=FeatureRows(features, indices[:num_labeled], device),
+        labels=(indices[:num_labeled] % problem.num_classes).to(device),
+        head=head.to(device),
         num=problem.num,
         generator=generator,
     )
-
-
-def _reference() -> Any:
-    """The slow truths of the tests."""
-    import importlib.util
-
-    file = Path(__file__).resolve().parents[2] / "tests" / "reference.py"
-    if not file.is_file():
-        raise ConfigError(
-            f"--versus needs a checkout of the repository: found no {file}. Install with "
-            "`pip install -e .` from a clone."
-        )
-    spec = importlib.util.spec_from_file_location("reference", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def _synchronize(device: "torch.device") -> None:
-    import torch
-
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def _device_name(device: "torch.device") -> str:
-    import torch
-
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"cpu, {torch.get_num_threads()} threads"
-
-
-def _reset_peak(device: "torch.device") -> None:
-    import torch
-
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    elif Path("/proc/self/clear_refs").exists():
-        Path("/proc/self/clear_refs").write_text("5")  # proc(5): the peak becomes the present
-
-
-def _peak(device: "torch.device") -> int:
-    """Bytes at the peak: of the device if it is a GPU, else of the process."""
-    import torch
-
-    from dal.runtime import devices
-
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    return devices.peak_bytes()

@@ -1,4 +1,4 @@
-"""The learning curve: what a run is for."""
+"""Results of a cycle, and the learning curve of a run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from dal.functional import curves
 
 @dataclass(frozen=True)
 class CycleResult:
-    """What one cycle of fitting, evaluating and selecting came to.
+    """The result of one cycle of fitting, evaluating and selecting.
 
     Attributes:
         cycle: From 0, the cycle of the initial pool.
@@ -29,6 +29,22 @@ class CycleResult:
     fit_seconds: float
     query_seconds: float | None
     peak_memory_mib: float
+
+
+@dataclass(frozen=True)
+class Diagnostics:
+    """What a strategy knew of its selection in one cycle.
+
+    Attributes:
+        cycle: From 0.
+        scores: What each example was selected by, in order of selection; None for one that was
+            drawn and not scored, and in place of all if the strategy has no scores.
+        derived: What the strategy computed for itself, such as a number of clusters.
+    """
+
+    cycle: int
+    scores: list[float | None] | None
+    derived: dict[str, float | int | str]
 
 
 @dataclass(frozen=True)
@@ -75,3 +91,15 @@ class LearningCurve:
     def peak_memory_mib(self) -> float:
         """The largest peak of any cycle."""
         return max(result.peak_memory_mib for result in self.results)
+
+    def summary(self) -> dict[str, float]:
+        """The numbers that sum the run up, by name."""
+        return {
+            "auc": self.auc,
+            "auc_trapezoid": self.auc_trapezoid,
+            "final_accuracy": self.final_accuracy,
+            "num_labeled": self.results[-1].num_labeled,
+            "fit_seconds": self.fit_seconds,
+            "query_seconds": self.query_seconds,
+            "peak_memory_mib": self.peak_memory_mib,
+        }

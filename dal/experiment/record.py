@@ -7,6 +7,8 @@ Files, each replaced atomically:
   initial pool; cycle c holds what was selected at the end of cycle c - 1.
 * ``curve.csv``: a row a cycle. A cycle is finished when its row is there, and what was selected in
   it is in ``acquisitions.csv`` by then.
+* ``diagnostics.jsonl``: one JSON object for each cycle that selects: ``cycle``; ``scores``, what
+  each example was selected by; ``derived``, what the strategy computed for itself.
 * ``curve.png``: the learning curve, drawn when the run is complete.
 * ``summary.json``: what the run is and was made with; when it is complete, its results.
 * ``tracking.json``: under which id the run is known elsewhere.
@@ -19,6 +21,7 @@ import json
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,12 +31,13 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from dal.errors import RecordError
-from dal.experiment.curve import CycleResult
+from dal.experiment.curve import CycleResult, Diagnostics
 from dal.runtime import files
 
 CONFIG, CURVE, ACQUISITIONS = "config.yaml", "curve.csv", "acquisitions.csv"
-PLOT, SUMMARY, TRACKING = "curve.png", "summary.json", "tracking.json"
-FILES = (CONFIG, CURVE, ACQUISITIONS, PLOT, SUMMARY, TRACKING)
+DIAGNOSTICS, PLOT = "diagnostics.jsonl", "curve.png"
+SUMMARY, TRACKING = "summary.json", "tracking.json"
+FILES = (CONFIG, CURVE, ACQUISITIONS, DIAGNOSTICS, PLOT, SUMMARY, TRACKING)
 LOCK = ".lock"
 ACQUISITION_COLUMNS = ["cycle", "order", "index"]
 MEASURED_COLUMNS = ["fit_seconds", "query_seconds", "peak_memory_mib"]
@@ -62,10 +66,13 @@ class Progress(NamedTuple):
         results: The finished cycles.
         acquired: Dataset indices by cycle, the initial pool first; one entry more than ``results``
             unless the run is complete, or has only begun.
+        diagnostics: What the strategy knew of each selection; none where an earlier version, which
+            did not keep them, has written the run.
     """
 
     results: list[CycleResult]
     acquired: list[Tensor]
+    diagnostics: list[Diagnostics]
 
 
 class RunDirectory:
@@ -169,7 +176,7 @@ class RunDirectory:
                     f"{self.path / CURVE} counts {result.num_labeled} labels in cycle "
                     f"{result.cycle}, but {ACQUISITIONS} {num_labeled}. {self._repair()}"
                 )
-        return Progress(results, acquired)
+        return Progress(results, acquired, self._read_diagnostics())
 
     def write_acquisitions(self, acquired: Sequence[Tensor]) -> None:
         """Records dataset indices by cycle, the initial pool first."""
@@ -179,6 +186,11 @@ class RunDirectory:
             for order, index in enumerate(indices.tolist())
         ]
         self._write(ACQUISITIONS, _csv_text(ACQUISITION_COLUMNS, rows))
+
+    def write_diagnostics(self, diagnostics: Sequence[Diagnostics]) -> None:
+        """Records what the strategy knew of each selection."""
+        lines = [json.dumps(asdict(those)) + "\n" for those in diagnostics]
+        self._write(DIAGNOSTICS, "".join(lines))
 
     def write_curve(self, results: Sequence[CycleResult]) -> None:
         """Records the finished cycles."""
@@ -312,6 +324,21 @@ class RunDirectory:
                 raise RecordError(f"{file}, line {number + 2}, is out of order. {self._repair()}")
             by_cycle[cycle].append(index)
         return [torch.tensor(indices) for indices in by_cycle]
+
+    def _read_diagnostics(self) -> list[Diagnostics]:
+        file = self.path / DIAGNOSTICS
+        if not file.exists():
+            return []
+        diagnostics = []
+        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines()):
+            try:
+                those = Diagnostics(**json.loads(line))
+            except (TypeError, ValueError) as error:
+                raise RecordError(
+                    f"{file}, line {number + 1}, is damaged ({error}). {self._repair()}"
+                ) from error
+            diagnostics.append(those)
+        return diagnostics
 
     def _read_json(self, name: str) -> dict[str, Any]:
         file = self.path / name

@@ -195,17 +195,7 @@ class WeightsAndBiases(Tracker):
             run.log(picture, step=last)
         else:  # stopped between the last cycle and here, its row is closed
             run.summary.update(picture)
-        run.summary.update(
-            {
-                "auc": curve.auc,
-                "auc_trapezoid": curve.auc_trapezoid,
-                "final_accuracy": curve.final_accuracy,
-                "num_labeled": curve.results[-1].num_labeled,
-                "fit_seconds": curve.fit_seconds,
-                "query_seconds": curve.query_seconds,
-                "peak_memory_mib": curve.peak_memory_mib,
-            }
-        )
+        run.summary.update(curve.summary())
         artifact = wandb.Artifact(f"acquisitions-{run.id}", type="acquisitions")
         # Immutable: uploaded from where it is, without a copy in the user's home.
         artifact.add_file(str(self._record.path / ACQUISITIONS), policy="immutable")

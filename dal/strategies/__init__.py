@@ -4,7 +4,7 @@ from dal.strategies.badge import Badge
 from dal.strategies.bait import Bait, BaitBinary, BaitDiagonal, BaitExp
 from dal.strategies.query import Query
 from dal.strategies.random import Random
-from dal.strategies.strategy import Selection, Strategy
+from dal.strategies.strategy import Need, Selection, Strategy
 from dal.strategies.typiclust import TypiClust
 from dal.strategies.uncertainty import Entropy, LeastConfidence, Margin
 
@@ -17,6 +17,7 @@ __all__ = [
     "Entropy",
     "LeastConfidence",
     "Margin",
+    "Need",
     "Query",
     "Random",
     "Selection",

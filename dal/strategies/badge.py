@@ -28,7 +28,7 @@ class Badge(Strategy):
     def select(self, query: Query) -> Tensor:
         """The first is the longest embedding."""
         embeddings = seeding.Embeddings(
-            query.pool_scores(lambda probs: seeding.gradient_factors(probs.to(self.dtype))),
-            query.pool_features.to(self.dtype),
+            query.map_pool(lambda probs: seeding.gradient_factors(probs.to(self.dtype))),
+            query.pool_embeddings.to(self.dtype),
         )
         return seeding.k_means_plus_plus(embeddings, query.num, query.generator)

@@ -70,9 +70,9 @@ class Bait(FisherStrategy):
         labeled_factors = self.factors(query.labeled_probs.to(self.dtype))
         self._check_memory(query, *labeled_factors.shape[1:])
         return bait.select(
-            query.pool_features.to(self.dtype),
-            query.pool_scores(lambda probs: self.factors(probs.to(self.dtype))),
-            query.labeled_features.to(self.dtype),
+            query.pool_embeddings.to(self.dtype),
+            query.map_pool(lambda probs: self.factors(probs.to(self.dtype))),
+            query.labeled_embeddings.to(self.dtype),
             labeled_factors,
             query.num,
             self.lmbda,
@@ -82,7 +82,7 @@ class Bait(FisherStrategy):
 
     def _check_memory(self, query: Query, num_classes: int, rank: int) -> None:
         fixed, per_row = bait.entries_needed(
-            query.pool.num_features,
+            query.embedding_size,
             num_classes,
             rank,
             len(query.labeled),
@@ -101,7 +101,7 @@ class Bait(FisherStrategy):
             advice += f", or let it choose from a part: strategy.subset_size={fitting}"
         raise ResourceError(
             f"{type(self).__name__} needs {devices.shown(needed)} for {num_rows} × "
-            f"{query.pool.num_features} features and {query.num_classes} classes, and "
+            f"{query.embedding_size} features and {query.num_classes} classes, and "
             f"{query.device} has {devices.shown(available)}. {advice}."
         )
 
@@ -177,9 +177,9 @@ class BaitDiagonal(FisherStrategy):
     def select(self, query: Query) -> Tensor:
         """In the order in which they were added."""
         return bait_diagonal.select(
-            query.pool_features.to(self.dtype),
+            query.pool_embeddings.to(self.dtype),
             query.pool_probs.to(self.dtype),
-            query.labeled_features.to(self.dtype),
+            query.labeled_embeddings.to(self.dtype),
             query.labeled_probs.to(self.dtype),
             query.num,
             self.lmbda,

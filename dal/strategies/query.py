@@ -1,4 +1,4 @@
-"""What a strategy is shown."""
+"""The query: everything that a strategy may know of the pool, the labels and the head."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dal.data.rows import FeatureRows
-from dal.errors import DataError
+from dal.errors import ConfigError, DataError
 
 CHUNK_LOGITS = 1 << 21  # 8 MiB of float32: near the cache between the head and the softmax
 MIN_CHUNK_ROWS = 256
@@ -16,17 +16,19 @@ MIN_CHUNK_ROWS = 256
 
 @dataclass(frozen=True)
 class Query:
-    """A question for ``num`` examples of a pool, with all that may be known for the answer.
+    """A question for ``num`` examples of a pool, with everything that may be known for the answer.
 
-    The labels of the pool are not among it. Features, logits and probabilities are computed when
-    first asked for, in chunks of rows, and kept.
+    The labels of the pool are not part of it. Features, embeddings, logits and probabilities are
+    computed when they are first asked for, in chunks of rows, and kept.
 
     Attributes:
         pool: Features of the unlabeled examples, ``(U, D)``. Their rows are the *positions* that
             a strategy returns.
         labeled: Features of the labeled examples, ``(L, D)``, in order of acquisition.
         labels: Their labels, ``(L,)``, int64, on ``device``.
-        head: Maps features ``(..., D)`` to logits ``(..., K)``; fitted, in evaluation mode.
+        head: Maps features ``(..., D)`` to logits ``(..., K)``; fitted, in evaluation mode. A
+            ``Linear``, or a module with a method ``embed`` as :class:`dal.heads.Head` has it. None
+            as long as there is nothing to fit it to.
         num: How many positions to return, in [1, U].
         generator: The only source of randomness of a strategy; on the CPU.
     """
@@ -34,7 +36,7 @@ class Query:
     pool: FeatureRows
     labeled: FeatureRows
     labels: Tensor
-    head: nn.Module
+    head: nn.Module | None
     num: int
     generator: torch.Generator
 
@@ -46,8 +48,13 @@ class Query:
     @cached_property
     def num_classes(self) -> int:
         """K, the number of logits."""
-        logits: Tensor = self.head(torch.empty(0, self.pool.num_features, device=self.device))
+        logits: Tensor = self._fitted_head(self._no_features)
         return logits.shape[-1]
+
+    @cached_property
+    def embedding_size(self) -> int:
+        """E, the length of an embedding; D if the head is linear."""
+        return self._embed(self._no_features).shape[-1]
 
     @cached_property
     def pool_features(self) -> Tensor:
@@ -58,6 +65,26 @@ class Query:
     def labeled_features(self) -> Tensor:
         """Features of the labeled examples, ``(L, D)``, float32."""
         return self.labeled.load()
+
+    @cached_property
+    def pool_embeddings(self) -> Tensor:
+        """Inputs of the head's last layer for the unlabeled examples, ``(U, E)``, float32.
+
+        The features themselves if the head is linear. Memory: 4·U·E bytes.
+        """
+        if self._embeds_by_identity:
+            return self.pool_features
+        embeddings = torch.empty(len(self.pool), self.embedding_size, device=self.device)
+        start = 0
+        for features in self._chunks(self.pool):
+            embeddings[start : start + len(features)] = self._embed(features)
+            start += len(features)
+        return embeddings
+
+    @cached_property
+    def labeled_embeddings(self) -> Tensor:
+        """Inputs of the head's last layer for the labeled examples, ``(L, E)``, float32."""
+        return self._embed(self.labeled_features)
 
     @cached_property
     def pool_logits(self) -> Tensor:
@@ -79,25 +106,50 @@ class Query:
         """Class probabilities of the labeled examples, ``(L, K)``."""
         return self.labeled_logits.softmax(-1)
 
-    def pool_scores(self, score: Callable[[Tensor], Tensor]) -> Tensor:
-        """``score`` of the pool's class probabilities, row by row.
+    def map_pool(self, function: Callable[[Tensor], Tensor]) -> Tensor:
+        """``function`` of the class probabilities of the unlabeled examples, row by row.
 
         Args:
-            score: Maps probabilities ``(M, K)`` to ``(M, ...)`` without mixing rows.
+            function: Maps probabilities ``(M, K)`` to ``(M, ...)`` without mixing rows.
 
         Returns:
             ``(U, ...)``. The probabilities are not kept: a million rows of a thousand classes
             would take 4 GB.
         """
-        scores, start = None, 0
-        for logits in self._logits(self.pool):
-            part = score(logits.softmax(-1))
-            if scores is None:  # not gathered and joined: that would take the memory twice
-                scores = part.new_empty(len(self.pool), *part.shape[1:])
-            scores[start : start + len(part)] = part
-            start += len(part)
-        assert scores is not None
-        return scores
+        return self._joined(function(logits.softmax(-1)) for logits in self._logits(self.pool))
+
+    def map_pool_samples(self, function: Callable[[Tensor], Tensor], num_samples: int) -> Tensor:
+        """``function`` of class probabilities under sampled weights, row by row.
+
+        The samples come from the head's posterior, fitted to the labeled examples, and from
+        :attr:`generator`.
+
+        Args:
+            function: Maps probabilities ``(S, M, K)`` to ``(M, ...)`` without mixing rows.
+            num_samples: S.
+
+        Returns:
+            ``(U, ...)``. The probabilities are not kept.
+
+        Raises:
+            ConfigError: If the head has no method ``sample``.
+        """
+        sample = getattr(self._fitted_head, "sample", None)
+        if sample is None:
+            raise ConfigError(
+                f"Expected a head with a posterior, got {type(self.head).__name__}, which has no "
+                "method `sample`. Take one of dal.heads."
+            )
+        fit_posterior = getattr(self.head, "fit_posterior", None)
+        if fit_posterior is not None:
+            fit_posterior(self.labeled_features)
+        # As many rows as there are logits for, so that S samples take no more memory than one.
+        chunk_rows = max(1, self._chunk_rows // num_samples)
+        return self._joined(
+            function(sample(rows, num_samples, self.generator).softmax(-1))
+            for features in self._chunks(self.pool)
+            for rows in features.split(chunk_rows)
+        )
 
     def restricted_to(self, positions: Tensor) -> "Query":
         """The same question for a part of the pool.
@@ -108,13 +160,49 @@ class Query:
         pool = FeatureRows(self.pool.features, self.pool.indices[positions], self.device)
         return replace(self, pool=pool)
 
+    @property
+    def _fitted_head(self) -> nn.Module:
+        if self.head is None:
+            raise ConfigError("Expected a query with a fitted head, got none: nothing is labeled.")
+        return self.head
+
+    @property
+    def _no_features(self) -> Tensor:
+        return torch.empty(0, self.pool.num_features, device=self.device)
+
+    @property
+    def _chunk_rows(self) -> int:
+        return max(MIN_CHUNK_ROWS, CHUNK_LOGITS // self.num_classes)
+
+    @cached_property
+    def _embeds_by_identity(self) -> bool:
+        probe = self._no_features
+        return self._embed(probe) is probe
+
+    def _embed(self, features: Tensor) -> Tensor:
+        if isinstance(self._fitted_head, nn.Linear):
+            return features
+        embed = getattr(self.head, "embed", None)
+        if embed is None:
+            raise ConfigError(
+                f"Expected a head that is a Linear or has a method `embed`, got "
+                f"{type(self.head).__name__}: without one the inputs of its last layer are not "
+                "known. Take dal.heads.Head(network=...)."
+            )
+        embeddings: Tensor = embed(features)
+        return embeddings
+
+    def _chunks(self, rows: FeatureRows) -> Iterator[Tensor]:
+        """Features of some rows, ``(M, D)``, read again only if they have not been kept."""
+        is_kept = rows is self.pool and "pool_features" in vars(self)
+        size = self._chunk_rows
+        yield from self.pool_features.split(size) if is_kept else rows.chunks(size)
+
     def _logits(self, rows: FeatureRows) -> Iterator[Tensor]:
         if len(rows) == 0:
-            yield self.head(torch.empty(0, rows.num_features, device=self.device))
-        size = max(MIN_CHUNK_ROWS, CHUNK_LOGITS // self.num_classes)
-        is_read = rows is self.pool and "pool_features" in vars(self)
-        for features in self.pool_features.split(size) if is_read else rows.chunks(size):
-            logits = self.head(features)
+            yield self._fitted_head(self._no_features)
+        for features in self._chunks(rows):
+            logits: Tensor = self._fitted_head(features)
             # A sum is one fast pass; only where it is not finite the logits are looked at.
             if not logits.sum().isfinite() and not logits.isfinite().all():
                 raise DataError(
@@ -122,3 +210,14 @@ class Query:
                     "its learning rate (head.optimizer.lr) or scale the features down."
                 )
             yield logits
+
+    def _joined(self, parts: Iterator[Tensor]) -> Tensor:
+        """Parts for consecutive rows of the pool as one tensor, ``(U, ...)``."""
+        whole, start = None, 0
+        for part in parts:
+            if whole is None:  # not gathered and concatenated: that would take the memory twice
+                whole = part.new_empty(len(self.pool), *part.shape[1:])
+            whole[start : start + len(part)] = part
+            start += len(part)
+        assert whole is not None
+        return whole

@@ -1,15 +1,19 @@
-"""The baseline."""
+"""The baseline: uniform sampling."""
+
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from dal.strategies.query import Query
-from dal.strategies.strategy import Strategy
+from dal.strategies.strategy import Need, Strategy
 
 
 class Random(Strategy):
     """Uniform without replacement. Reads no features; takes the arguments of :class:`Strategy`."""
 
+    needs: ClassVar[frozenset[Need]] = frozenset()
+
     def select(self, query: Query) -> Tensor:
-        """The head of a permutation of the pool."""
+        """The start of a permutation of the pool."""
         return torch.randperm(len(query.pool), generator=query.generator)[: query.num]

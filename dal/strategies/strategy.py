@@ -1,48 +1,61 @@
-"""What all strategies have in common."""
+"""The contract of a strategy: what it needs, what it returns, and the checks of both."""
 
-import time
+import enum
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
-import lightning as L
 import torch
 from torch import Tensor
 
-from dal.data import ALDataModule
 from dal.errors import ConfigError, StrategyError, did_you_mean
 from dal.strategies.query import Query
 
 
-class Selection(NamedTuple):
-    """What a strategy answered, and what it took.
+class Need(enum.StrEnum):
+    """What a strategy cannot select without."""
+
+    HEAD = "a fitted head"
+    LABELS = "labeled examples"
+    POSTERIOR = "a head with a posterior"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a strategy has selected, and what it knows of its choice.
 
     Attributes:
-        positions: Rows of the pool shown, ``(num,)``, int64, on the CPU, in order of selection.
-        seconds: Wall time of the selection, reading the features included.
+        positions: Rows of the pool shown, ``(num,)``, int64, distinct, in order of selection.
+        scores: What each was selected by, ``(num,)``, if the strategy has such a number; its
+            meaning is the strategy's own. NaN where a position was drawn and not scored.
+        derived: What the strategy computed for itself on the way, such as a number of clusters.
     """
 
     positions: Tensor
-    seconds: float
+    scores: Tensor | None = None
+    derived: Mapping[str, float | int | str] = field(default_factory=dict)
 
 
-class Strategy(L.Callback, ABC):
-    """Chooses the examples to label next, at the end of a fit.
+class Strategy(ABC):
+    """Chooses the examples to label next; called as ``strategy(query)``.
 
-    A subclass writes :meth:`select`. It keeps nothing from one cycle to the next, or a resumed run
+    A subclass writes :meth:`select`. It keeps nothing from one call to the next, or a resumed run
     would differ from an uninterrupted one.
 
     Args:
-        subset_size: Candidates from which to select, drawn anew in each cycle; the whole pool if
+        subset_size: Candidates from which to select, drawn again for each call; the whole pool if
             None or not smaller. The published experiments of Huseljic et al. (2024) drew some.
 
-    As a callback it acts in ``on_train_end``, where the fitted head is still on the trainer's
-    device; one hook later Lightning has moved it to the CPU.
+    Attributes:
+        needs: What a query must have. :class:`Need.HEAD` unless a subclass says otherwise.
+
+    Raises:
+        ConfigError: If ``subset_size`` is below 1.
     """
 
+    needs: ClassVar[frozenset[Need]] = frozenset({Need.HEAD})
     subset_size: int | None = None
-    selection: Selection | None = None
-    _num: int
-    _generator: torch.Generator
 
     def __init__(self, subset_size: int | None = None) -> None:
         if subset_size is not None and subset_size < 1:
@@ -50,7 +63,7 @@ class Strategy(L.Callback, ABC):
         self.subset_size = subset_size
 
     @abstractmethod
-    def select(self, query: Query) -> Tensor:
+    def select(self, query: Query) -> Tensor | Selection:
         """Positions in the pool of ``query``, best first.
 
         Args:
@@ -58,61 +71,64 @@ class Strategy(L.Callback, ABC):
                 without gradients; ``torch.enable_grad`` brings them back.
 
         Returns:
-            ``(query.num,)``, int64, distinct, in [0, U), on any device.
+            ``(query.num,)``, int64, distinct, in [0, U), on any device; or a :class:`Selection`
+            with them.
         """
 
-    def prepare(self, num: int, generator: torch.Generator) -> None:
-        """Says what the next fit shall end with.
+    @torch.no_grad()
+    def __call__(self, query: Query) -> Selection:
+        """What :meth:`select` selects from the pool, or from a subset of it; checked.
 
         Args:
-            num: How many positions to select.
-            generator: The strategy's randomness in that cycle.
-        """
-        self.selection = None
-        self._num = num
-        self._generator = generator
+            query: The question. Its head should be in evaluation mode.
 
-    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Selects from the unlabeled examples of the trainer's datamodule."""
-        datamodule = trainer.datamodule  # type: ignore[attr-defined]
-        assert isinstance(datamodule, ALDataModule)
-        device = trainer.strategy.root_device
-        started = _synchronized_time(device)
-        query = Query(
-            pool=datamodule.unlabeled_rows(device),
-            labeled=datamodule.labeled_rows(device),
-            labels=datamodule.labels.to(device),
-            head=pl_module,
-            num=self._num,
-            generator=self._generator,
-        )
-        is_training = pl_module.training
-        pl_module.eval()
-        with torch.no_grad():
-            positions = self.answer(query)
-        pl_module.train(is_training)
-        self.selection = Selection(positions.cpu(), _synchronized_time(device) - started)
-
-    def answer(self, query: Query) -> Tensor:
-        """What :meth:`select` returns for the pool, or for a subset of it.
+        Returns:
+            The selection, on the CPU.
 
         Raises:
-            ConfigError: If the subset is smaller than ``num``.
-            StrategyError: If it is not ``(num,)`` distinct int64 positions of the pool.
+            ConfigError: If the query lacks what the strategy needs, or the subset is smaller than
+                ``num``.
+            StrategyError: If the answer is not ``(num,)`` distinct int64 positions of the pool.
         """
-        if self.subset_size is None or self.subset_size >= len(query.pool):
-            return self._checked(query)
+        self.check_needs(query)
+        size = len(query.pool)
+        if not 1 <= query.num <= size:
+            raise ConfigError(
+                f"Expected `num` in [1, {size}], the size of the pool, got {query.num}."
+            )
+        if self.subset_size is None or self.subset_size >= size:
+            return self._checked_selection(query)
         if self.subset_size < query.num:
             raise ConfigError(
                 f"Expected `subset_size` of at least {query.num}, the acquisition size, got "
                 f"{self.subset_size}."
             )
-        order = torch.randperm(len(query.pool), generator=query.generator)
+        order = torch.randperm(size, generator=query.generator)
         subset = order[: self.subset_size].sort().values
-        return subset[self._checked(query.restricted_to(subset)).cpu()]
+        selection = self._checked_selection(query.restricted_to(subset))
+        return replace(selection, positions=subset[selection.positions])
 
-    def _checked(self, query: Query) -> Tensor:
-        positions = self.select(query)
+    def check_needs(self, query: Query) -> None:
+        """Checks that a query has what this strategy needs.
+
+        Raises:
+            ConfigError: If it does not; the message names the strategies that could answer it.
+        """
+        missing = self.needs - _offered(query)
+        if missing:
+            others = sorted(
+                other.__name__ for other in _known_strategies() if other.needs <= _offered(query)
+            )
+            needed = " and ".join(sorted(missing))
+            raise ConfigError(
+                f"{type(self).__name__} needs {needed}, and the query has none. Strategies that "
+                f"work without: {', '.join(others)}."
+            )
+
+    def _checked_selection(self, query: Query) -> Selection:
+        selected = self.select(query)
+        selection = selected if isinstance(selected, Selection) else Selection(selected)
+        positions, scores = selection.positions, selection.scores
         name, size = type(self).__name__, len(query.pool)
         if positions.shape != (query.num,) or positions.dtype != torch.int64:
             raise StrategyError(
@@ -128,7 +144,30 @@ class Strategy(L.Callback, ABC):
             raise StrategyError(
                 f"Expected {name}.select to return distinct positions, got {positions.tolist()}."
             )
-        return positions
+        if scores is not None and scores.shape != (query.num,):
+            raise StrategyError(
+                f"Expected {name}.select to return a score for each of {query.num} positions, got "
+                f"scores of shape {tuple(scores.shape)}."
+            )
+        return replace(
+            selection, positions=positions.cpu(), scores=None if scores is None else scores.cpu()
+        )
+
+
+def _offered(query: Query) -> frozenset[Need]:
+    offered = {
+        Need.HEAD: query.head is not None,
+        Need.LABELS: len(query.labeled) > 0,
+        Need.POSTERIOR: hasattr(query.head, "sample"),
+    }
+    return frozenset(need for need, is_offered in offered.items() if is_offered)
+
+
+def _known_strategies(of: type[Strategy] = Strategy) -> Iterator[type[Strategy]]:
+    for subclass in of.__subclasses__():
+        if not getattr(subclass, "__abstractmethods__", None):
+            yield subclass
+        yield from _known_strategies(subclass)
 
 
 def floating_type(name: str) -> torch.dtype:
@@ -144,9 +183,3 @@ def floating_type(name: str) -> torch.dtype:
     if name not in types:
         raise ConfigError(f"Unknown `dtype` '{name}'. {did_you_mean(name, types)}")
     return types[name]
-
-
-def _synchronized_time(device: torch.device) -> float:
-    if device.type == "cuda":  # its kernels run on after the call that started them
-        torch.cuda.synchronize(device)
-    return time.perf_counter()

@@ -1,12 +1,14 @@
 """TypiClust: typical points of clusters that have no labels yet."""
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from dal.functional import typicality
 from dal.strategies.query import Query
-from dal.strategies.strategy import Strategy
+from dal.strategies.strategy import Need, Strategy
 
 
 class TypiClust(Strategy):
@@ -25,12 +27,14 @@ class TypiClust(Strategy):
         Hacohen et al. (2022), "Active learning on a budget", algorithm 1.
     """
 
+    needs: ClassVar[frozenset[Need]] = frozenset()
+
     def __init__(self, subset_size: int | None = None, normalize: bool = True) -> None:
         super().__init__(subset_size)
         self.normalize = normalize
 
     def select(self, query: Query) -> Tensor:
-        """A point a cluster, those without labels and then the largest first."""
+        """One point of each cluster in turns: clusters without labels first, then the largest."""
         features = torch.cat([query.labeled_features, query.pool_features])
         if self.normalize:
             features = F.normalize(features, out=features)

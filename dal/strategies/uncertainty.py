@@ -3,11 +3,9 @@
 Memory: one chunk of probabilities at a time.
 """
 
-from torch import Tensor
-
 from dal.functional import ranking, uncertainty
 from dal.strategies.query import Query
-from dal.strategies.strategy import Strategy
+from dal.strategies.strategy import Selection, Strategy
 
 
 class Margin(Strategy):
@@ -19,9 +17,11 @@ class Margin(Strategy):
         Bahri et al. (2022), "Is margin all you need?", section 2.
     """
 
-    def select(self, query: Query) -> Tensor:
-        """Ties go to the lower position."""
-        return ranking.lowest(query.pool_scores(uncertainty.margin), query.num)
+    def select(self, query: Query) -> Selection:
+        """Ties go to the lower position; the scores are the margins."""
+        margins = query.map_pool(uncertainty.margin)
+        positions = ranking.lowest(margins, query.num)
+        return Selection(positions, margins[positions])
 
 
 class Entropy(Strategy):
@@ -33,9 +33,11 @@ class Entropy(Strategy):
         Settles (2009), "Active learning literature survey", section 3.1.
     """
 
-    def select(self, query: Query) -> Tensor:
-        """Ties go to the lower position."""
-        return ranking.highest(query.pool_scores(uncertainty.entropy), query.num)
+    def select(self, query: Query) -> Selection:
+        """Ties go to the lower position; the scores are the entropies."""
+        entropies = query.map_pool(uncertainty.entropy)
+        positions = ranking.highest(entropies, query.num)
+        return Selection(positions, entropies[positions])
 
 
 class LeastConfidence(Strategy):
@@ -47,6 +49,8 @@ class LeastConfidence(Strategy):
         Settles (2009), "Active learning literature survey", section 3.1.
     """
 
-    def select(self, query: Query) -> Tensor:
-        """Ties go to the lower position."""
-        return ranking.highest(query.pool_scores(uncertainty.least_confidence), query.num)
+    def select(self, query: Query) -> Selection:
+        """Ties go to the lower position; the scores are the least confidences."""
+        doubts = query.map_pool(uncertainty.least_confidence)
+        positions = ranking.highest(doubts, query.num)
+        return Selection(positions, doubts[positions])

@@ -1,0 +1,176 @@
+"""One cycle of active learning: fit a head, select with it, evaluate it."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import lightning as L
+import torch
+
+from dal import randomness
+from dal.data import ALDataModule
+from dal.errors import ConfigError, DataError
+from dal.runtime import devices, trainers
+from dal.runtime.processes import Replicated
+from dal.strategies import Query, Selection, Strategy
+
+
+class SelectAfterFit(L.Callback):
+    """Calls a strategy with the unlabeled rows and the fitted head at the end of a fit.
+
+    It acts in ``on_train_end``, where the head is still on the trainer's device; one hook later
+    Lightning has moved it to the CPU.
+
+    Args:
+        strategy: What selects.
+        datamodule: What the head is fitted to.
+        num: How many positions to select.
+        generator: The strategy's randomness.
+
+    Attributes:
+        selection: What was selected; None before the end of the fit.
+        seconds: Wall time of the selection, reading the features included.
+    """
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        datamodule: ALDataModule,
+        num: int,
+        generator: torch.Generator,
+    ) -> None:
+        self.strategy = strategy
+        self.datamodule = datamodule
+        self.num = num
+        self.generator = generator
+        self.selection: Selection | None = None
+        self.seconds = 0.0
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Selects."""
+        device = trainer.strategy.root_device
+        pool = self.datamodule.pool
+        started = devices.synchronized_time(device)
+        query = Query(
+            pool=pool.unlabeled_rows(device),
+            labeled=pool.labeled_rows(device),
+            labels=pool.labels.to(device),
+            head=pl_module,
+            num=self.num,
+            generator=self.generator,
+        )
+        is_training = pl_module.training
+        pl_module.eval()
+        self.selection = self.strategy(query)
+        pl_module.train(is_training)
+        self.seconds = devices.synchronized_time(device) - started
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a cycle.
+
+    Attributes:
+        head: The fitted head.
+        metrics: What the head's ``test_step`` logged; empty if it was not evaluated.
+        selection: What was selected, if anything.
+        fit_seconds: Wall time of the fit, without the selection.
+        query_seconds: Wall time of the selection; None without one.
+        peak_memory_mib: The most memory up to then: of the device if it is a GPU, else of the
+            process.
+    """
+
+    head: L.LightningModule
+    metrics: dict[str, float]
+    selection: Selection | None
+    fit_seconds: float
+    query_seconds: float | None
+    peak_memory_mib: float
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """How every cycle of a run is done.
+
+    Attributes:
+        datamodule: The pool, of which some rows are labeled.
+        head: Makes the head, called as ``head(num_features=D, num_classes=K)``.
+        strategy: What selects.
+        seed: Of every random number; each cycle and purpose has a stream of its own.
+        trainer: Makes the trainer, called as ``trainer(callbacks=[...])``.
+        callbacks: Further callbacks of the trainer; they come before the selection.
+    """
+
+    datamodule: ALDataModule
+    head: Callable[..., L.LightningModule]
+    strategy: Strategy
+    seed: int
+    trainer: Callable[..., L.Trainer] = trainers.DEFAULT_TRAINER
+    callbacks: Sequence[L.Callback] = ()
+
+    def run(self, number: int, num: int, eval_split: str | None = "test") -> Outcome:
+        """Fits a new head to the labeled rows, selects, and evaluates; labels nothing.
+
+        Args:
+            number: Of the cycle, from 0: it names the streams of random numbers.
+            num: How many rows to select; 0 for none.
+            eval_split: ``"test"`` or ``"dev"``; None leaves the evaluation out.
+
+        Raises:
+            DataError: If the head diverges.
+            ConfigError: If head, trainer or strategy refuse their arguments.
+        """
+        select = None
+        if num:
+            generator = randomness.stream(self.seed, number, "selection")
+            select = SelectAfterFit(self.strategy, self.datamodule, num, generator)
+        self.datamodule.batch_generator = randomness.stream(self.seed, number, "batches")
+        metrics: dict[str, float] = {}
+        with trainers.quiet_lightning(), randomness.seeded_globally(self.seed, number, "head"):
+            head = self.head(
+                num_features=self.datamodule.num_features, num_classes=self.datamodule.num_classes
+            )
+            callbacks = [Replicated(), *self.callbacks, *([select] if select else [])]
+            trainer = trainers.made(self.trainer, callbacks=callbacks)
+            device = trainer.strategy.root_device
+            devices.reset_gpu_peak(device)
+            with trainers.interruptible():
+                started = time.perf_counter()
+                trainer.fit(head, datamodule=self.datamodule)
+                fit_seconds = time.perf_counter() - started
+                if eval_split is not None:
+                    metrics = self._evaluate(trainer, head, eval_split)
+        if select and select.selection is None:
+            raise ConfigError(
+                "Expected a fit that ends with a selection, got one that ended before it began. "
+                "Set trainer.max_epochs to at least 1."
+            )
+        return Outcome(
+            head=head,
+            metrics=metrics,
+            selection=select.selection if select else None,
+            fit_seconds=fit_seconds - (select.seconds if select else 0.0),
+            query_seconds=select.seconds if select else None,
+            peak_memory_mib=devices.peak_bytes(device) / 2**20,
+        )
+
+    def _evaluate(
+        self, trainer: L.Trainer, head: L.LightningModule, split: str
+    ) -> dict[str, float]:
+        dataloader = self.datamodule.eval_dataloader(split)
+        (logged,) = trainer.test(head, dataloaders=dataloader, verbose=False)
+        # Rounded here and not on writing: a resumed run must hold what an uninterrupted one holds.
+        metrics = {name: float(f"{value:.7g}") for name, value in logged.items()}
+        bad = [name for name, value in metrics.items() if not math.isfinite(value)]
+        if bad:
+            raise DataError(
+                f"Expected finite metrics, got {', '.join(f'{n} = {metrics[n]}' for n in bad)}: "
+                "the head has diverged. Lower its learning rate (head.optimizer.lr) or scale the "
+                "features down."
+            )
+        if "accuracy" not in metrics:
+            raise ConfigError(
+                f"Expected the head to log `accuracy` in its test step, got {sorted(metrics)}."
+            )
+        return metrics

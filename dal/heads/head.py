@@ -1,0 +1,209 @@
+"""A head: a network on frozen features, its fit, its metrics and its posterior."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, cast
+
+import lightning as L
+import torch
+import torch.nn.functional as F
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor, nn
+from torch.optim import Optimizer, RAdam
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
+from torchmetrics import MeanMetric
+from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError
+
+from dal.errors import ConfigError
+from dal.functional import laplace, scoring
+from dal.runtime import threads
+
+NUM_CALIBRATION_BINS = 15  # Guo et al. (2017), "On calibration of modern neural networks"
+
+MakeOptimizer = Callable[[Iterator[nn.Parameter]], Optimizer]
+MakeScheduler = Callable[[Optimizer], LRScheduler]
+
+# The paper's, section 6.1.
+DEFAULT_OPTIMIZER: MakeOptimizer = partial(RAdam, lr=0.2, weight_decay=1e-4)
+DEFAULT_SCHEDULER: MakeScheduler = partial(CosineAnnealingLR, T_max=200)
+
+
+class Head(L.LightningModule):
+    """A network on frozen features, trained by cross-entropy.
+
+    One ``training_step`` takes all batches of an epoch: Lightning's own work on a step would take
+    as long as the step. To the trainer and its callbacks an epoch remains an epoch.
+
+    Args:
+        num_features: D.
+        num_classes: K.
+        network: Makes the network, called as ``network(num_features=D, num_classes=K)``. It maps
+            features ``(..., D)`` to logits ``(..., K)``, and its last layer is linear: it is a
+            ``Linear``, a ``Sequential`` that ends with one, or a module that returns the input of
+            its last layer from a method ``embed(features)``.
+        optimizer: Makes the optimizer of the parameters.
+        scheduler: Makes the schedule of its learning rate, which steps after every epoch. Its
+            length (``T_max``) should be the trainer's ``max_epochs``.
+        prior_precision: λ of the posterior, see :mod:`dal.functional.laplace`.
+
+    Raises:
+        ConfigError: If the network cannot be made, or is not such a network.
+    """
+
+    precision_factor: Tensor
+
+    def __init__(
+        self,
+        num_features: int,
+        num_classes: int,
+        network: Callable[..., nn.Module],
+        optimizer: MakeOptimizer = DEFAULT_OPTIMIZER,
+        scheduler: MakeScheduler = DEFAULT_SCHEDULER,
+        prior_precision: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if prior_precision <= 0:
+            raise ConfigError(f"Expected `prior_precision` above 0, got {prior_precision}.")
+        self.automatic_optimization = False
+        self.num_classes = num_classes
+        self.make_optimizer = optimizer
+        self.make_scheduler = scheduler
+        self.prior_precision = prior_precision
+        try:
+            self.network = network(num_features=num_features, num_classes=num_classes)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"The network of the head cannot be made: {error}") from error
+        self._check_network(num_features)
+        self.register_buffer("precision_factor", torch.empty(0), persistent=False)
+        # Every process evaluates all rows: adding the processes up would change the last digits.
+        alone: Any = {"sync_on_compute": False}
+        # "micro" is the share of right predictions; the default, "macro", weighs classes alike.
+        self.accuracy = MulticlassAccuracy(
+            num_classes, average="micro", validate_args=False, **alone
+        )
+        self.nll = MeanMetric(**alone)
+        self.brier = MeanMetric(**alone)
+        self.ece = MulticlassCalibrationError(
+            num_classes, n_bins=NUM_CALIBRATION_BINS, validate_args=False, **alone
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits ``(..., K)`` of features ``(..., D)``."""
+        return cast(Tensor, self.network(features))
+
+    def embed(self, features: Tensor) -> Tensor:
+        """Input of the last layer, ``(..., E)``, of features ``(..., D)``.
+
+        Of a linear network these are the features themselves, the same tensor.
+        """
+        if isinstance(self.network, nn.Linear):
+            return features
+        if not isinstance(self.network, nn.Sequential):
+            return cast(Tensor, self.network.embed(features))  # type: ignore[operator]
+        for layer in list(self.network)[:-1]:
+            features = layer(features)
+        return features
+
+    def fit_posterior(self, features: Tensor) -> None:
+        """Fits the Laplace posterior of the last layer, from which :meth:`sample` draws.
+
+        Args:
+            features: Of the labeled examples, ``(L, D)``.
+        """
+        self.precision_factor = laplace.precision_factor(
+            self.embed(features), self(features).softmax(-1), self.prior_precision
+        )
+
+    def sample(self, features: Tensor, num: int, generator: torch.Generator) -> Tensor:
+        """Logits under weights that are drawn from the posterior.
+
+        Args:
+            features: ``(N, D)``.
+            num: Number of samples, S.
+            generator: The randomness; on the CPU.
+
+        Returns:
+            ``(S, N, K)``. Each row's logits are drawn by themselves: samples do not share weights
+            across rows.
+
+        Raises:
+            RuntimeError: If :meth:`fit_posterior` has not been called since the fit.
+        """
+        if self.precision_factor.numel() == 0:
+            raise RuntimeError("Expected a call of fit_posterior before sample.")
+        logits: Tensor = self(features)
+        noise = torch.randn(num, *logits.shape, generator=generator).to(logits)  # (S, N, K)
+        deviations = laplace.logit_deviations(self.embed(features), self.precision_factor)
+        return logits + deviations[:, None] * noise
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """The optimizer and its schedule.
+
+        Raises:
+            ConfigError: If one of them refuses its arguments.
+        """
+        try:
+            optimizer = self.make_optimizer(self.network.parameters())
+            return {"optimizer": optimizer, "lr_scheduler": self.make_scheduler(optimizer)}
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"The optimizer or its schedule cannot be made: {error}") from error
+
+    def training_step(self, epoch: tuple[Tensor, Tensor], _: int) -> None:
+        """A gradient step on each batch.
+
+        Args:
+            epoch: Features ``(S, N, D)`` and labels ``(S, N)`` of S batches.
+        """
+        optimizer = cast(Optimizer, self.optimizers())
+        weights = sum(p.numel() for p in self.network.parameters() if p.ndim > 1)
+        with threads.for_work(epoch[1].shape[1] * weights, self.device):
+            for features, labels in zip(*epoch, strict=True):
+                optimizer.zero_grad()
+                self.manual_backward(F.cross_entropy(self.network(features), labels))
+                optimizer.step()
+
+    def on_train_epoch_end(self) -> None:
+        """Steps the schedule."""
+        cast(LRScheduler, self.lr_schedulers()).step()
+
+    def test_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
+        """Accuracy, negative log-likelihood in nats, Brier score and expected calibration error.
+
+        Args:
+            batch: Features ``(N, D)`` and labels ``(N,)``.
+        """
+        features, labels = batch
+        logits = self(features)
+        probs = logits.softmax(-1)
+        self.accuracy.update(probs, labels)
+        self.nll.update(F.cross_entropy(logits, labels, reduction="none"))
+        self.brier.update(scoring.brier(probs, labels))
+        self.ece.update(probs, labels)
+        self.log_dict(
+            {"accuracy": self.accuracy, "nll": self.nll, "brier": self.brier, "ece": self.ece},
+            on_step=False,
+            on_epoch=True,
+        )
+
+    def _check_network(self, num_features: int) -> None:
+        name = type(self.network).__name__
+        layers = self.network
+        is_linear = isinstance(layers, nn.Linear) or (
+            isinstance(layers, nn.Sequential) and len(layers) and isinstance(layers[-1], nn.Linear)
+        )
+        if not is_linear and not callable(getattr(layers, "embed", None)):
+            raise ConfigError(
+                f"Expected a network whose last layer is linear, got {name}: end its Sequential "
+                "with a Linear, or give it a method `embed(features)` that returns the input of "
+                "its last layer."
+            )
+        is_training = layers.training
+        layers.eval()
+        with torch.no_grad():
+            shape = tuple(self(torch.empty(0, num_features)).shape)
+        layers.train(is_training)
+        if shape != (0, self.num_classes):
+            raise ConfigError(
+                f"Expected {name} to map features (0, {num_features}) to logits "
+                f"(0, {self.num_classes}), got {shape}."
+            )
