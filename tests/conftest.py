@@ -16,7 +16,7 @@ import torch
 from hypothesis import settings
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from dal.data import Tensors
+from dal.data import ALDataModule, Tensors
 from dal.experiment.loop import ALLoop
 from dal.heads.linear import LinearHead
 from dal.runtime.trainers import DEFAULT_TRAINER
@@ -28,10 +28,10 @@ NUM_EPOCHS = 3
 
 
 @pytest.fixture
-def blobs() -> Callable[..., Tensors]:
-    """Makes a datamodule of Gaussian blobs, one a class."""
+def blobs() -> Callable[..., ALDataModule]:
+    """Makes a datamodule of Gaussian blobs, one for each class."""
 
-    def make(num_train: int = 120, num_classes: int = 3, **kwargs: float) -> Tensors:
+    def make(num_train: int = 120, num_classes: int = 3, **kwargs: float) -> ALDataModule:
         generator = torch.Generator().manual_seed(7)
         centres = torch.randn(num_classes, 6, generator=generator)
 
@@ -39,13 +39,14 @@ def blobs() -> Callable[..., Tensors]:
             labels = torch.arange(num) % num_classes
             return centres[labels] + torch.randn(num, 6, generator=generator), labels
 
-        return Tensors(*split(num_train), *split(60), **kwargs)  # type: ignore[arg-type]
+        source = Tensors(*split(num_train), *split(60))
+        return ALDataModule(source, **kwargs)  # type: ignore[arg-type]
 
     return make
 
 
 @pytest.fixture
-def short_loop(blobs: Callable[..., Tensors]) -> Callable[..., ALLoop]:
+def short_loop(blobs: Callable[..., ALDataModule]) -> Callable[..., ALLoop]:
     """Makes a loop of 4 cycles that takes a moment: 4 + 3 × 5 labels."""
     from dal.strategies import Margin
 

@@ -295,3 +295,13 @@ def published_bait(strategy: Any, query: Any) -> list[int]:
             inverse - inverse @ v.T @ torch.linalg.inv(v @ inverse @ v.T - identity) @ v @ inverse
         )
     return chosen
+
+
+def logit_deviations(
+    embeddings: Tensor, labeled_embeddings: Tensor, labeled_probs: Tensor, prior_precision: float
+) -> list[float]:
+    precision = prior_precision * torch.eye(embeddings.shape[1], dtype=torch.float64)
+    for z, probs in zip(labeled_embeddings.double(), labeled_probs.double(), strict=True):
+        precision += probs.max() * (1 - probs.max()) * torch.outer(z, z)
+    covariance = torch.linalg.inv(precision)
+    return [math.sqrt(float(z @ covariance @ z)) for z in embeddings.double()]

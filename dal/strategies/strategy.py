@@ -114,10 +114,10 @@ class Strategy(ABC):
         Raises:
             ConfigError: If it does not; the message names the strategies that could answer it.
         """
-        missing = self.needs - _offered(query)
+        missing = self.needs - offered(query)
         if missing:
             others = sorted(
-                other.__name__ for other in _known_strategies() if other.needs <= _offered(query)
+                other.__name__ for other in _known_strategies() if other.needs <= offered(query)
             )
             needed = " and ".join(sorted(missing))
             raise ConfigError(
@@ -154,13 +154,14 @@ class Strategy(ABC):
         )
 
 
-def _offered(query: Query) -> frozenset[Need]:
-    offered = {
+def offered(query: Query) -> frozenset[Need]:
+    """What a query has of the things that a strategy may need."""
+    has = {
         Need.HEAD: query.head is not None,
         Need.LABELS: len(query.labeled) > 0,
         Need.POSTERIOR: hasattr(query.head, "sample"),
     }
-    return frozenset(need for need, is_offered in offered.items() if is_offered)
+    return frozenset(need for need in Need if has[need])
 
 
 def _known_strategies(of: type[Strategy] = Strategy) -> Iterator[type[Strategy]]:

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dal import randomness
-from dal.data import Digits, Features, Tensors
+from dal.data import ALDataModule, Arrays, Digits, Tensors
 from dal.errors import ConfigError, DataError
 
-Blobs = Callable[..., Tensors]
+Blobs = Callable[..., ALDataModule]
 
 
 def test_the_dev_part_is_fixed_and_never_in_the_pool(blobs: Blobs) -> None:
@@ -20,8 +20,8 @@ def test_the_dev_part_is_fixed_and_never_in_the_pool(blobs: Blobs) -> None:
     second.setup()
     assert len(first.dev_indices) == 30
     assert torch.equal(first.dev_indices, second.dev_indices)
-    assert first.num_unlabeled == 90
-    together = torch.cat([first.dev_indices, first.unlabeled_indices]).sort().values
+    assert first.pool.num_unlabeled == 90
+    together = torch.cat([first.dev_indices, first.pool.unlabeled_indices]).sort().values
     assert torch.equal(together, torch.arange(120))
     other = blobs(dev_fraction=0.25, split_seed=1)
     other.setup()
@@ -33,44 +33,48 @@ def test_labeling_moves_positions_and_keeps_the_order(blobs: Blobs) -> None:
     data.setup()
     data.label(torch.tensor([5, 2]))
     data.label(torch.tensor([0]))
-    assert data.labeled_indices.tolist() == [5, 2, 0]
-    assert data.labels.tolist() == [5 % 3, 2 % 3, 0]
-    assert data.unlabeled_indices[:4].tolist() == [1, 3, 4, 6]
+    assert data.pool.labeled_indices.tolist() == [5, 2, 0]
+    assert data.pool.labels.tolist() == [5 % 3, 2 % 3, 0]
+    assert data.pool.unlabeled_indices[:4].tolist() == [1, 3, 4, 6]
     cpu = torch.device("cpu")
-    assert torch.equal(data.labeled_rows(cpu).load(), data.train.features[[5, 2, 0]])
-    assert torch.equal(data.unlabeled_rows(cpu).load()[:2], data.train.features[[1, 3]])
-    data.forget_labels()
-    assert data.num_unlabeled == 120
+    assert torch.equal(data.pool.labeled_rows(cpu).load(), data.train.features[[5, 2, 0]])
+    assert torch.equal(data.pool.unlabeled_rows(cpu).load()[:2], data.train.features[[1, 3]])
+    data.pool.forget_labels()
+    assert data.pool.num_unlabeled == 120
 
 
 def test_labeling_refuses_what_is_not_unlabeled(blobs: Blobs) -> None:
     data = blobs()
     data.setup()
-    index = data.unlabeled_indices[:1]
+    index = data.pool.unlabeled_indices[:1]
     data.label(index)
     for bad in (index, torch.tensor([-1]), torch.tensor([120]), data.dev_indices[:1]):
-        with pytest.raises(DataError, match="unlabeled examples"):
+        with pytest.raises(DataError, match="unlabeled rows"):
             data.label(bad)
     with pytest.raises(DataError, match="distinct"):
-        data.label(data.unlabeled_indices[[0, 0]])
-    assert torch.equal(data.labeled_indices, index)
+        data.label(data.pool.unlabeled_indices[[0, 0]])
+    assert torch.equal(data.pool.labeled_indices, index)
 
 
 @given(st.integers(1, 59), st.integers(0, 100))
 def test_a_random_draw_is_distinct_and_repeatable(num: int, seed: int) -> None:
-    data = Tensors(torch.zeros(66, 1), torch.arange(66) % 3, torch.zeros(3, 1), torch.arange(3))
+    data = ALDataModule(
+        Tensors(torch.zeros(66, 1), torch.arange(66) % 3, torch.zeros(3, 1), torch.arange(3))
+    )
     data.setup()
     draw = data.initial_draw(num, "random", randomness.stream(seed, 0, "x"))
     again = data.initial_draw(num, "random", randomness.stream(seed, 0, "x"))
     assert torch.equal(draw, again)
     assert len(draw.unique()) == num
-    assert torch.isin(draw, data.unlabeled_indices).all()
+    assert torch.isin(draw, data.pool.unlabeled_indices).all()
 
 
 @given(st.integers(4, 40), st.integers(0, 100))
 def test_a_balanced_draw_takes_classes_in_turns(num: int, seed: int) -> None:
     labels = torch.tensor([0] * 30 + [1] * 20 + [2] * 3 + [3] * 7)
-    data = Tensors(torch.zeros(60, 1), labels, torch.zeros(4, 1), torch.arange(4), dev_fraction=0)
+    data = ALDataModule(
+        Tensors(torch.zeros(60, 1), labels, torch.zeros(4, 1), torch.arange(4)), dev_fraction=0
+    )
     data.setup()
     draw = data.initial_draw(num, "class_balanced", randomness.stream(seed, 0, "x"))
     assert len(draw.unique()) == num
@@ -81,7 +85,9 @@ def test_a_balanced_draw_takes_classes_in_turns(num: int, seed: int) -> None:
 
 def test_the_remainder_of_a_balanced_draw_favours_no_class() -> None:
     labels = torch.tensor([0] * 900 + [1] * 100)
-    data = Tensors(torch.zeros(1000, 1), labels, torch.zeros(2, 1), torch.arange(2), dev_fraction=0)
+    data = ALDataModule(
+        Tensors(torch.zeros(1000, 1), labels, torch.zeros(2, 1), torch.arange(2)), dev_fraction=0
+    )
     data.setup()
     generator = torch.Generator().manual_seed(0)
     draws = [labels[data.initial_draw(3, "class_balanced", generator)] for _ in range(200)]
@@ -95,7 +101,7 @@ def test_draws_refuse_what_cannot_be_drawn(blobs: Blobs) -> None:
     generator = torch.Generator()
     with pytest.raises(DataError, match=r"`num_init` in \[1, 120\].*got 121"):
         data.initial_draw(121, "random", generator)
-    with pytest.raises(DataError, match="at least 3, one a class.*got 2"):
+    with pytest.raises(DataError, match="at least 3, one for each class.*got 2"):
         data.initial_draw(2, "class_balanced", generator)
     with pytest.raises(ConfigError, match="Did you mean 'class_balanced'"):
         data.initial_draw(3, "class_balance", generator)
@@ -125,7 +131,7 @@ def test_arguments_are_checked(blobs: Blobs, kwargs: dict[str, float], message: 
 
 
 def test_digits_are_standardised_on_train_and_stratified() -> None:
-    data = Digits()
+    data = ALDataModule(Digits())
     data.setup()
     assert len(data.train) == 1257
     assert len(data.test) == 540
@@ -154,7 +160,7 @@ def write_features(folder: Path, dtype: str = "float32") -> dict[str, np.ndarray
 def test_features_are_mapped_and_not_written_to(tmp_path: Path, dtype: str) -> None:
     arrays = write_features(tmp_path, dtype)
     before = (tmp_path / "train_features.npy").read_bytes()
-    data = Features(tmp_path)
+    data = ALDataModule(Arrays(tmp_path))
     data.setup()
     np.testing.assert_array_equal(data.train.features.numpy(), arrays["train_features"])
     data.train.features[0] = 9  # private to this process
@@ -163,16 +169,16 @@ def test_features_are_mapped_and_not_written_to(tmp_path: Path, dtype: str) -> N
 
 def test_features_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="file train_features.npy in data.path"):
-        Features(tmp_path / "nowhere").setup()
+        Arrays(tmp_path / "nowhere").load()
     write_features(tmp_path)
     whole = (tmp_path / "test_features.npy").read_bytes()
     for length in (0, 5, 100, len(whole) - 1):
         (tmp_path / "test_features.npy").write_bytes(whole[:length])
         with pytest.raises(DataError, match="whole NumPy array in .*test_features.npy"):
-            Features(tmp_path).setup()
+            Arrays(tmp_path).load()
     np.save(tmp_path / "test_features.npy", np.array([["a"], ["b"]]))
     with pytest.raises(DataError, match="Expected numbers"):
-        Features(tmp_path).setup()
+        Arrays(tmp_path).load()
     np.save(tmp_path / "test_features.npy", np.array([None, "b"]), allow_pickle=True)
     with pytest.raises(DataError, match="whole NumPy array"):
-        Features(tmp_path).setup()
+        Arrays(tmp_path).load()

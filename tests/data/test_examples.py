@@ -37,13 +37,22 @@ def test_a_float64_beyond_float32_is_not_finite() -> None:
     ("examples", "message"),
     [
         (Examples(torch.zeros(3, 2), torch.arange(4)), "got 3 rows of features and 4 labels"),
-        (Examples(torch.zeros(3), torch.arange(3)), r"shape \(N, D\).*got \(3,\)"),
+        (Examples(torch.zeros(3), torch.arange(3)), r"features of shape \(N, D\), got \(3,\)"),
+        (
+            Examples(torch.zeros(3, 2), torch.zeros(3, 1).int()),
+            r"labels of shape \(N,\), got \(3, 1\)",
+        ),
+        (Examples(torch.zeros(2, 2), None, ["a"]), "an id for each of 2 rows.*got 1"),
+        (
+            Examples(torch.zeros(3, 2), None, ["a", "b", "a"]),
+            "distinct train ids, got 'a' at rows 0 and 2",
+        ),
         (Examples(torch.zeros(0, 2), torch.arange(0)), "at least one row"),
         (Examples(torch.zeros(3, 0), torch.arange(3)), "at least one dimension"),
         (Examples(torch.zeros(3, 2).int(), torch.arange(3)), "float16, float32 or float64, got"),
         (with_labels(0.0, 1.0), "integer train labels, got torch.float32"),
         (Examples(torch.zeros(2, 2), torch.tensor([True, False])), "integer train labels"),
-        (with_labels(0, -1, 1, -7), r"2 negative ones, the first at row 1 \(-1\)"),
+        (with_labels(0, -1, 1, -7), r"got 1 others, the first at row 3 \(-7\)"),
     ],
 )
 def test_one_split_is_checked(examples: Examples, message: str) -> None:
@@ -69,14 +78,19 @@ def test_two_splits_must_fit(train: Examples, test: Examples, message: str) -> N
 def test_any_integer_labels_become_int64() -> None:
     for dtype in (torch.uint8, torch.int16, torch.int32):
         examples = checked(Examples(torch.zeros(4, 2), torch.arange(4).to(dtype)), "train")
-        assert examples.labels.dtype == torch.int64
+        assert labels_of(examples).dtype == torch.int64
+
+
+def labels_of(examples: Examples) -> torch.Tensor:
+    assert examples.labels is not None
+    return examples.labels
 
 
 def test_the_fingerprint_sees_every_value() -> None:
     examples = good()
-    same = Examples(examples.features.clone(), examples.labels.clone())
+    same = Examples(examples.features.clone(), labels_of(examples).clone())
     assert examples.fingerprint() == same.fingerprint()
     same.features[5, 1] = 1e-30
     assert examples.fingerprint() != same.fingerprint()
-    other = Examples(examples.features, examples.labels.flip(0))
+    other = Examples(examples.features, labels_of(examples).flip(0))
     assert examples.fingerprint() != other.fingerprint()

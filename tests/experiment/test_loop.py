@@ -10,13 +10,13 @@ import torch
 from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor, nn
 
-from dal.data import Tensors
+from dal.data import ALDataModule
 from dal.errors import ConfigError, DataError, RecordError
 from dal.experiment.curve import CycleResult
 from dal.experiment.loop import ALLoop
 from dal.experiment.record import ACQUISITIONS, CURVE, PLOT, SUMMARY, RunDirectory
 from dal.experiment.tracking import LightningTracker
-from dal.heads.linear import LinearHead
+from dal.heads import LinearHead
 from dal.runtime.trainers import DEFAULT_TRAINER
 from dal.strategies import Margin, Query, Random, Strategy
 
@@ -104,7 +104,7 @@ def test_every_head_starts_afresh(short_loop: Loop) -> None:
     class Kept(LinearHead):
         def __init__(self, **kwargs: Any) -> None:
             super().__init__(**kwargs)
-            heads.append(self.linear.weight.detach().clone())
+            heads.append(self.network.weight.detach().clone())
 
     short_loop(head=Kept).run()
     assert len({tuple(weight.flatten().tolist()) for weight in heads}) == 4
@@ -171,7 +171,7 @@ def stop_after(loop: ALLoop, num_cycles: int) -> None:
 
 
 def test_other_data_are_not_resumed_with(
-    short_loop: Loop, blobs: Callable[..., Tensors], tmp_path: Path
+    short_loop: Loop, blobs: Callable[..., ALDataModule], tmp_path: Path
 ) -> None:
     record = RunDirectory(tmp_path, CONFIGURATION)
     stop_after(short_loop(record=record), 2)
@@ -201,7 +201,7 @@ def test_another_version_is_mentioned(short_loop: Loop, tmp_path: Path) -> None:
         ({"init": "balanced"}, ConfigError, "Unknown `init` 'balanced'"),
         ({"eval_split": "val"}, ConfigError, "Unknown `eval_split` 'val'"),
         ({"num_init": 94}, DataError, r"94 \+ 5 × 3 = 109 examples, got 108"),
-        ({"num_init": 2, "init": "class_balanced"}, DataError, "at least 3, one a class"),
+        ({"num_init": 2, "init": "class_balanced"}, DataError, "at least 3, one for each class"),
         ({"trainer": partial(L.Trainer, devices=0)}, ConfigError, "trainer cannot be made"),
         ({"trainer": partial(DEFAULT_TRAINER, max_epoch=1)}, ConfigError, "trainer cannot be made"),
     ],
@@ -244,7 +244,7 @@ def test_heads_may_use_the_global_generator(short_loop: Loop, tmp_path: Path) ->
         def __init__(self, **kwargs: Any) -> None:
             super().__init__(**kwargs)
             self.dropout = nn.Dropout(0.5)
-            self.linear.register_forward_pre_hook(lambda _, args: self.dropout(args[0]))
+            self.network.register_forward_pre_hook(lambda _, args: self.dropout(args[0]))
 
     whole = short_loop(head=Dropout).run()
     record = RunDirectory(tmp_path, CONFIGURATION)

@@ -52,7 +52,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 
 def test_an_empty_directory_has_no_progress(tmp_path: Path) -> None:
     with RunDirectory(tmp_path, CONFIGURATION) as record:
-        assert record.progress() == ([], [])
+        assert record.progress() == ([], [], [])
         assert record.read_summary() == {}
 
 
@@ -69,7 +69,7 @@ def test_another_configuration_is_named(tmp_path: Path) -> None:
     with RunDirectory(tmp_path, other, free_keys=["seed", "al", "new"]) as record:
         assert len(record.progress().results) == 3
     with RunDirectory(tmp_path, other, overwrite=True) as record:
-        assert record.progress() == ([], [])
+        assert record.progress() == ([], [], [])
 
 
 def test_overwriting_leaves_other_files_alone(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_a_second_process_is_kept_out(tmp_path: Path) -> None:
     ):
         RunDirectory(tmp_path, CONFIGURATION).__enter__()
     with RunDirectory(tmp_path, CONFIGURATION) as record:  # the lock ends with its holder
-        assert record.progress() == ([], [])
+        assert record.progress() == ([], [], [])
 
 
 def test_a_full_disk_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

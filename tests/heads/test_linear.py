@@ -8,9 +8,10 @@ import torch.nn.functional as F
 from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from dal.data import Chunks, Tensors
+from dal.data import ALDataModule, Chunks
 from dal.errors import ConfigError
-from dal.heads.linear import NUM_CALIBRATION_BINS, LinearHead
+from dal.heads import LinearHead
+from dal.heads.head import NUM_CALIBRATION_BINS
 from dal.runtime import threads
 from dal.runtime.trainers import quiet_lightning
 from tests import reference
@@ -18,16 +19,16 @@ from tests.conftest import NUM_EPOCHS
 
 
 def fitted(
-    blobs: Callable[..., Tensors], trainer: Callable[..., L.Trainer], num: int
-) -> tuple[LinearHead, Tensors, nn.Linear]:
+    blobs: Callable[..., ALDataModule], trainer: Callable[..., L.Trainer], num: int
+) -> tuple[LinearHead, ALDataModule, nn.Linear]:
     """A head after a fit, its data, and the layer it started from."""
     data = blobs(batch_size=16)
     data.setup()
-    data.label(data.unlabeled_indices[:num])
+    data.label(data.pool.unlabeled_indices[:num])
     data.batch_generator = torch.Generator().manual_seed(3)
     head = LinearHead(6, 3, scheduler=partial(CosineAnnealingLR, T_max=NUM_EPOCHS))
     start = nn.Linear(6, 3)
-    start.load_state_dict(head.linear.state_dict())
+    start.load_state_dict(head.network.state_dict())
     with quiet_lightning():
         trainer().fit(head, datamodule=data)
     return head, data, start
@@ -35,10 +36,10 @@ def fitted(
 
 @pytest.mark.parametrize("num", [5, 16, 40])
 def test_a_fit_is_the_plain_loop(
-    blobs: Callable[..., Tensors], cpu_trainer: Callable[..., L.Trainer], num: int
+    blobs: Callable[..., ALDataModule], cpu_trainer: Callable[..., L.Trainer], num: int
 ) -> None:
     head, data, linear = fitted(blobs, cpu_trainer, num)
-    features, labels = data.train.features[data.labeled_indices], data.labels
+    features, labels = data.train.features[data.pool.labeled_indices], data.pool.labels
     optimizer = torch.optim.RAdam(linear.parameters(), lr=0.2, weight_decay=1e-4)
     scheduler = CosineAnnealingLR(optimizer, T_max=NUM_EPOCHS)
     generator = torch.Generator().manual_seed(3)
@@ -48,19 +49,21 @@ def test_a_fit_is_the_plain_loop(
             F.cross_entropy(linear(features[rows]), labels[rows]).backward()
             optimizer.step()
         scheduler.step()
-    torch.testing.assert_close(head.linear.weight, linear.weight, atol=1e-6, rtol=1e-6)
-    torch.testing.assert_close(head.linear.bias, linear.bias, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(head.network.weight, linear.weight, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(head.network.bias, linear.bias, atol=1e-6, rtol=1e-6)
 
 
 def test_metrics_are_their_definitions(
-    blobs: Callable[..., Tensors], cpu_trainer: Callable[..., L.Trainer]
+    blobs: Callable[..., ALDataModule], cpu_trainer: Callable[..., L.Trainer]
 ) -> None:
     head, data, _ = fitted(blobs, cpu_trainer, 30)
-    features, labels = data.test
+    assert data.test is not None
+    features, labels, _ = data.test
+    assert labels is not None
     with quiet_lightning():
         # Chunks of unequal size: a mean of means would be off.
         (logged,) = cpu_trainer().test(head, Chunks(features, labels, 25), verbose=False)
-    log_probs = head.linear(features).detach().log_softmax(-1)
+    log_probs = head.network(features).detach().log_softmax(-1)
     probs = log_probs.exp()
     accuracy = (probs.argmax(1) == labels).double().mean().item()
     assert 0.34 < accuracy < 1
@@ -74,8 +77,8 @@ def test_metrics_are_their_definitions(
 
 def test_accuracy_counts_examples_and_not_classes(cpu_trainer: Callable[..., L.Trainer]) -> None:
     head = LinearHead(1, 2)
-    head.linear.weight.data.zero_()
-    head.linear.bias.data = torch.tensor([1.0, 0.0])  # always class 0
+    head.network.weight.data.zero_()
+    head.network.bias.data = torch.tensor([1.0, 0.0])  # always class 0
     labels = torch.tensor([0] * 9 + [1])
     with quiet_lightning():
         (logged,) = cpu_trainer().test(head, Chunks(torch.zeros(10, 1), labels, 4), verbose=False)

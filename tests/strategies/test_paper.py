@@ -36,15 +36,15 @@ CLASSES: dict[str, Callable[..., Strategy]] = {
 def test_picks_what_its_definition_picks(name: str, seed: int) -> None:
     pool = drawn_pool(60, seed)
     expected = reference.selections[name](query(pool, 5, seed=seed))
-    picked = CLASSES[name](dtype="float64").answer(query(pool, 5, seed=seed))
-    assert picked.tolist() == list(expected)
+    picked = CLASSES[name](dtype="float64")(query(pool, 5, seed=seed))
+    assert picked.positions.tolist() == list(expected)
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_typiclust_picks_what_its_definition_picks(seed: int) -> None:
     pool = drawn_pool(200, seed)
     expected = reference.selections["typiclust"](query(pool, 5, seed=seed))
-    assert TypiClust().answer(query(pool, 5, seed=seed)).tolist() == expected
+    assert TypiClust()(query(pool, 5, seed=seed)).positions.tolist() == expected
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_typiclust_picks_what_its_definition_picks(seed: int) -> None:
 )
 def test_every_option_matters(make: Callable[..., Strategy], options: dict[str, Any]) -> None:
     def picks(strategy: Strategy, seed: int) -> list[int]:
-        return strategy.answer(query(3 * drawn_pool(80, seed), 6, num_labeled=12)).tolist()
+        return strategy(query(3 * drawn_pool(80, seed), 6, num_labeled=12)).positions.tolist()
 
     assert any(picks(make(), seed) != picks(make(**options), seed) for seed in range(10))
 
@@ -72,23 +72,23 @@ def test_every_strategy_can_choose_from_a_subset() -> None:
     for make in (*CLASSES.values(), TypiClust, Random):
         seen = set()
         for seed in range(6):
-            picked = make(subset_size=8).answer(query(pool, 4, seed=seed))
+            picked = make(subset_size=8)(query(pool, 4, seed=seed)).positions
             assert len(picked.unique()) == 4
             seen |= set(picked.tolist())
-        assert len(seen) > 8  # drawn anew each time
-        whole = make(subset_size=40).answer(query(pool, 4))
-        assert torch.equal(whole, make().answer(query(pool, 4)))
+        assert len(seen) > 8  # drawn again each time
+        whole = make(subset_size=40)(query(pool, 4)).positions
+        assert torch.equal(whole, make()(query(pool, 4)).positions)
         with pytest.raises(ConfigError, match="`subset_size` of at least 4"):
-            make(subset_size=3).answer(query(pool, 4))
+            make(subset_size=3)(query(pool, 4))
 
 
 def test_a_subset_is_a_pool_of_its_own() -> None:
     """Its positions are translated back, and the mean information is of the subset."""
     pool = drawn_pool(30, 1)
-    picked = Bait(subset_size=12).answer(query(pool, 3, seed=4))
+    picked = Bait(subset_size=12)(query(pool, 3, seed=4)).positions
     generator = torch.Generator().manual_seed(4)
     subset = torch.randperm(30, generator=generator)[:12].sort().values
-    assert torch.equal(picked, subset[Bait().answer(query(pool[subset], 3))])
+    assert torch.equal(picked, subset[Bait()(query(pool[subset], 3)).positions])
 
 
 @pytest.mark.parametrize("make", [Bait, BaitExp])
@@ -103,7 +103,7 @@ def test_too_little_memory_is_refused_before_the_work(
     monkeypatch.setattr(bait, "select", worked)
     monkeypatch.setattr(devices, "available_bytes", lambda _: scratch + 20_000)
     with pytest.raises(ResourceError) as caught:
-        make().answer(asked)
+        make()(asked)
     message = str(caught.value)
     assert f"{make.__name__} needs 0.1 GiB for 500 × 4 features and 3 classes" in message
     assert "strategy=bait_binary" in message
@@ -111,12 +111,12 @@ def test_too_little_memory_is_refused_before_the_work(
     subset = int(message.rpartition("subset_size=")[2].rstrip("."))
     monkeypatch.undo()
     monkeypatch.setattr(devices, "available_bytes", lambda _: scratch + 20_000)
-    assert len(make(subset_size=subset).answer(query(drawn_pool(500, 0), 4))) == 4
+    assert len(make(subset_size=subset)(query(drawn_pool(500, 0), 4)).positions) == 4
     with pytest.raises(ResourceError):
-        make(subset_size=subset + 1).answer(query(drawn_pool(500, 0), 4))
+        make(subset_size=subset + 1)(query(drawn_pool(500, 0), 4))
     monkeypatch.setattr(devices, "available_bytes", lambda _: scratch + 1_000)
     with pytest.raises(ResourceError, match=r"with the classes\.$"):
-        make().answer(query(drawn_pool(500, 0), 4))
+        make()(query(drawn_pool(500, 0), 4))
 
 
 def test_the_memory_that_is_stated_is_what_is_taken() -> None:
@@ -134,11 +134,11 @@ def problem(n, d, k, l):
     a = fisher.full_factors((h @ torch.randn(d, k)).softmax(1))
     return h[l:], a[l:], h[:l], a[:l]
 bait.select(*problem(50, 8, 3, 4), 2)
-before = devices.peak_bytes()
+before = devices.peak_bytes(torch.device("cpu"))
 bait.select(*problem(3000, 160, 16, {labeled}), 4)
 fixed, row = bait.entries_needed(160, 16, 16, {labeled}, 4)
 scratch = bait.NUM_CHUNKS * fisher.scratch_bytes(torch.device("cpu"))
-print((devices.peak_bytes() - before) / (4 * (fixed + 3000 * row) + scratch))
+print((devices.peak_bytes(torch.device("cpu")) - before) / (4 * (fixed + 3000 * row) + scratch))
 """
     for labeled in (20, 120):
         done = subprocess.run(
@@ -170,4 +170,4 @@ def test_options_are_checked(
 
 def test_more_top_classes_than_classes() -> None:
     with pytest.raises(ConfigError, match=r"`top_classes` in \[1, 3\], the number of classes"):
-        BaitExp(top_classes=4).answer(query(drawn_pool(9, 0), 2))
+        BaitExp(top_classes=4)(query(drawn_pool(9, 0), 2))

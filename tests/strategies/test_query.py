@@ -1,0 +1,95 @@
+"""What a strategy is shown: embeddings of any head, samples of its posterior."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from dal.data import FeatureRows
+from dal.errors import ConfigError
+from dal.heads import MLP, Head, LinearHead
+from dal.strategies import Badge, Bait, BaitBinary, BaitDiagonal, BaitExp, Query, Strategy
+from dal.strategies import query as queries
+from tests.strategies.test_contract import drawn_pool, query
+
+
+def mlp_query(pool: Tensor, num: int, hidden_size: int = 6) -> Query:
+    torch.manual_seed(2)
+    head = Head(pool.shape[1], 3, lambda **sizes: MLP(**sizes, hidden_size=hidden_size))
+    return replace(query(pool, num), head=head.eval().requires_grad_(False))
+
+
+@pytest.mark.parametrize("make", [Bait, BaitExp, BaitBinary, BaitDiagonal, Badge])
+def test_the_last_layer_is_all_that_counts(make: Callable[..., Strategy]) -> None:
+    """With an MLP a strategy picks what it picks of the MLP's embeddings under its last layer."""
+    with torch.random.fork_rng():
+        asked = mlp_query(3 * drawn_pool(80, 4), 6)
+    assert isinstance(asked.head, Head)
+    plain = Query(
+        pool=FeatureRows(asked.head.embed(asked.pool_features)),
+        labeled=FeatureRows(asked.head.embed(asked.labeled_features)),
+        labels=asked.labels,
+        head=list(asked.head.network.children())[-1],
+        num=asked.num,
+        generator=torch.Generator().manual_seed(0),
+    )
+    picked = make()(asked).positions
+    assert torch.equal(picked, make()(plain).positions)
+    features_alone = make()(query(3 * drawn_pool(80, 4), 6)).positions
+    assert not torch.equal(picked, features_alone)
+
+
+def test_embeddings_of_a_linear_head_are_not_copied() -> None:
+    for head in (nn.Linear(4, 3), LinearHead(4, 3)):
+        asked = replace(query(drawn_pool(9, 0), 2), head=head)
+        assert asked.pool_embeddings is asked.pool_features
+        assert asked.labeled_embeddings is asked.labeled_features
+        assert asked.embedding_size == 4
+
+
+def test_embeddings_are_computed_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queries, "MIN_CHUNK_ROWS", 4)
+    monkeypatch.setattr(queries, "CHUNK_LOGITS", 1)
+    with torch.random.fork_rng():
+        asked = mlp_query(drawn_pool(11, 0), 2)
+    assert isinstance(asked.head, Head)
+    torch.testing.assert_close(asked.pool_embeddings, asked.head.embed(drawn_pool(11, 0)))
+    assert "pool_features" not in vars(asked)
+    assert asked.embedding_size == 6
+
+
+def test_a_head_of_which_the_last_layer_is_not_known_is_refused() -> None:
+    asked = replace(query(drawn_pool(9, 0), 2), head=nn.Sequential(nn.Linear(4, 3)))
+    assert asked.pool_probs.shape == (9, 3)
+    with pytest.raises(ConfigError, match="a Linear or has a method `embed`, got Sequential"):
+        BaitBinary()(asked)
+
+
+def test_samples_are_those_of_the_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    with torch.random.fork_rng():
+        asked = mlp_query(drawn_pool(11, 0), 2)
+    assert isinstance(asked.head, Head)
+    spread = asked.map_pool_samples(lambda probs: probs.var(0), 3)
+    asked.head.fit_posterior(asked.labeled_features)
+    generator = torch.Generator().manual_seed(0)
+    samples = asked.head.sample(asked.pool_features, 3, generator).softmax(-1)
+    assert samples.shape == (3, 11, 3)
+    torch.testing.assert_close(spread, samples.var(0))
+
+    monkeypatch.setattr(queries, "MIN_CHUNK_ROWS", 6)
+    monkeypatch.setattr(queries, "CHUNK_LOGITS", 1)
+    sizes: list[int] = []
+
+    def size(probs: Tensor) -> Tensor:
+        sizes.append(probs.shape[1])
+        return probs[0]
+
+    replace(asked).map_pool_samples(size, 3)
+    assert sizes == [2, 2, 2, 2, 2, 1]  # 3 samples of 2 rows are as many as 6 rows
+
+
+def test_a_head_without_a_posterior_is_refused() -> None:
+    with pytest.raises(ConfigError, match="a head with a posterior, got Linear"):
+        query(drawn_pool(9, 0), 2).map_pool_samples(lambda probs: probs[0], 2)
