@@ -34,7 +34,7 @@ def train(cfg: DictConfig, console: Console) -> "LearningCurve":
     from dal.cli.console import ExtractionProgress, LiveProgress
     from dal.data import ALDataModule, Embedded
     from dal.experiment.loop import ALLoop
-    from dal.experiment.record import IGNORED_ON_RESUME, RunDirectory
+    from dal.experiment.record import RunDirectory
 
     resolved: dict[str, Any] = OmegaConf.to_container(  # type: ignore[assignment]
         cfg, resolve=True, throw_on_missing=True
@@ -62,7 +62,6 @@ def train(cfg: DictConfig, console: Console) -> "LearningCurve":
             cfg.run_dir,
             resolved,
             overwrite=cfg.overwrite,
-            free_keys=IGNORED_ON_RESUME,
         ),
         title=title(cfg),
     )

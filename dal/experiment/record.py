@@ -31,7 +31,9 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from dal.errors import RecordError
+from dal.experiment import identity
 from dal.experiment.curve import CycleResult, Diagnostics
+from dal.experiment.identity import IGNORED_ON_RESUME
 from dal.runtime import files
 
 CONFIG, CURVE, ACQUISITIONS = "config.yaml", "curve.csv", "acquisitions.csv"
@@ -41,20 +43,6 @@ FILES = (CONFIG, CURVE, ACQUISITIONS, DIAGNOSTICS, PLOT, SUMMARY, TRACKING)
 LOCK = ".lock"
 ACQUISITION_COLUMNS = ["cycle", "order", "index"]
 MEASURED_COLUMNS = ["fit_seconds", "query_seconds", "peak_memory_mib"]
-
-# Keys on which no result depends: a run may be resumed with others.
-IGNORED_ON_RESUME = (
-    "output_root",
-    "run_dir",
-    "overwrite",
-    "logger",
-    "cache_dir",
-    "data.cache_dir",
-    "extraction.batch_size",
-    "extraction.num_workers",
-    "trainer.devices",
-    "trainer.strategy",
-)
 
 MAX_DIFFERENCES = 10  # named in a message
 
@@ -82,8 +70,8 @@ class RunDirectory:
         path: The directory; made if it is not there.
         config: The resolved configuration: plain mappings, lists and scalars.
         overwrite: Whether to start afresh, rather than resume, when the run is already there.
-        free_keys: Dotted keys of ``config`` that may differ on resumption, with all below them,
-            since no result depends on them.
+        ignored_keys: Dotted keys of ``config`` that may differ when the run is resumed, with all
+            keys below them, since no result depends on them.
     """
 
     def __init__(
@@ -91,12 +79,12 @@ class RunDirectory:
         path: str | Path,
         config: Mapping[str, Any],
         overwrite: bool = False,
-        free_keys: Sequence[str] = (),
+        ignored_keys: Sequence[str] = IGNORED_ON_RESUME,
     ) -> None:
         self.path = Path(path)
         self.config = config
         self.overwrite = overwrite
-        self.free_keys = free_keys
+        self.ignored_keys = ignored_keys
         self._lock: int | None = None
 
     def __enter__(self) -> "RunDirectory":
@@ -252,7 +240,7 @@ class RunDirectory:
             self._write(CONFIG, OmegaConf.to_yaml(OmegaConf.create(dict(self.config))))
             return
         stored = self.read_config()
-        differences = _differences(stored, self.config, self.free_keys)
+        differences = identity.differences(stored, self.config, self.ignored_keys)
         if differences and not any((self.path / name).exists() for name in (CURVE, ACQUISITIONS)):
             # It failed before it began, for example over its data: nothing is lost.
             self._write(CONFIG, OmegaConf.to_yaml(OmegaConf.create(dict(self.config))))
@@ -383,36 +371,3 @@ def _csv_text(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     writer.writerow(header)
     writer.writerows(rows)
     return text.getvalue()
-
-
-def _differences(
-    stored: Mapping[str, Any], current: Mapping[str, Any], free_keys: Sequence[str]
-) -> list[str]:
-    there, here = flat(stored), flat(current)
-    absent = object()
-    return [
-        f"{key}: {_shown(there, key)} → {_shown(here, key)}"
-        for key in sorted(there.keys() | here.keys())
-        if there.get(key, absent) != here.get(key, absent)
-        and not any(f"{key}.".startswith(f"{free}.") for free in free_keys)
-    ]
-
-
-def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A nested configuration with dotted keys.
-
-    Example:
-        >>> flat({"seed": 3, "al": {"num_init": 10, "init": "random"}})
-        {'seed': 3, 'al.num_init': 10, 'al.init': 'random'}
-    """
-    dotted: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping) and value:
-            dotted |= flat(value, f"{prefix}{key}.")
-        else:
-            dotted[f"{prefix}{key}"] = value
-    return dotted
-
-
-def _shown(config: Mapping[str, Any], key: str) -> str:
-    return repr(config[key]) if key in config else "(not set)"

@@ -50,6 +50,7 @@ class Head(L.LightningModule):
         ConfigError: If the network cannot be made, or is not such a network.
     """
 
+    network: nn.Module
     precision_factor: Tensor
 
     def __init__(

@@ -25,6 +25,8 @@ class LinearHead(Head):
         prior_precision: λ of the posterior; see :class:`Head`.
     """
 
+    network: nn.Linear
+
     def __init__(
         self,
         num_features: int,

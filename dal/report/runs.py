@@ -28,15 +28,15 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from dal.errors import RecordError, ReportError
+from dal.experiment import identity
+from dal.experiment.identity import IGNORED_ON_RESUME
 from dal.experiment.record import (
     ACQUISITIONS,
     CONFIG,
     CURVE,
-    IGNORED_ON_RESUME,
     SUMMARY,
     Progress,
     RunDirectory,
-    flat,
 )
 
 NOT_SET = "(not set)"
@@ -184,7 +184,7 @@ def _run(folder: Path, problems: list[str]) -> Run | None:
     try:
         if not (folder / CONFIG).exists():
             raise RecordError(f"{folder} holds results but no {CONFIG} that says of which run.")
-        config = flat(directory.read_config())
+        config = identity.settings(directory.read_config())
         absent = [key for key in IDENTITY if config.get(key) is None]
         if absent:
             raise RecordError(f"{folder / CONFIG} says nothing of {', '.join(absent)}.")

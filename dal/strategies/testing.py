@@ -36,7 +36,8 @@ class TwoLayers(nn.Module):
 
     def embed(self, features: Tensor) -> Tensor:
         """Inputs of the last layer, ``(N, num_hidden)``."""
-        return self.first(features).relu()
+        embeddings: Tensor = self.first(features).relu()
+        return embeddings
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits, ``(N, K)``."""
@@ -45,7 +46,7 @@ class TwoLayers(nn.Module):
 
     def sample(self, features: Tensor, num: int, generator: torch.Generator) -> Tensor:
         """Logits with normal noise, ``(num, N, K)``."""
-        logits = self(features)
+        logits: Tensor = self(features)
         return logits + torch.randn(num, *logits.shape, generator=generator)
 
 

@@ -8,11 +8,11 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from dal.cli import config
-from dal.data import Images
+from dal.data import ALDataModule, Embedded
 from dal.errors import ConfigError, did_you_mean
 
 GROUPS = (
-    *("data", "backbone", "features", "head", "strategy"),
+    *("data", "backbone", "extraction", "head", "strategy"),
     *("trainer", "logger", "experiment"),
 )
 OPTIONS = [
@@ -20,7 +20,7 @@ OPTIONS = [
 ]
 # What an option needs that only its user knows.
 EXTRA = {
-    ("data", "features"): ["data.path=DIR"],
+    ("data", "arrays"): ["data.path=DIR"],
     ("data", "imagefolder"): ["data.path=DIR"],
     ("data", "dataset"): ["data.path=DIR"],
     ("backbone", "transformers"): ["backbone.id=owner/name"],
@@ -39,7 +39,7 @@ def composed(*overrides: str) -> DictConfig:
 def test_every_option_composes_and_constructs(group: str, option: str, tmp_path: Path) -> None:
     override = f"+experiment={option}" if group == "experiment" else f"{group}={option}"
     extra = EXTRA.get((group, option), [])
-    if group in ("backbone", "features"):
+    if group in ("backbone", "extraction"):
         extra = ["data=cifar10", *extra]
     cfg = composed(override, *(word.replace("DIR", str(tmp_path)) for word in extra))
     resolved = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
@@ -47,11 +47,11 @@ def test_every_option_composes_and_constructs(group: str, option: str, tmp_path:
     config.check_keys(resolved)  # type: ignore[arg-type]
     for key in ("head", "strategy", "trainer", "logger"):
         instantiate(cfg[key], _convert_="all")
-    datamodule = config.datamodule(cfg, instantiate(cfg.trainer))
-    assert isinstance(datamodule, Images) == bool(cfg.backbone)
-    if isinstance(datamodule, Images):
-        assert datamodule.extractor is not None
-        assert datamodule.extractor.backbone.transform.crop == cfg.backbone.transform.crop
+    source = config.source(cfg, instantiate(cfg.trainer))
+    assert isinstance(source, Embedded) == bool(cfg.backbone)
+    if isinstance(source, Embedded):
+        assert source.extractor.backbone.transform.crop == cfg.backbone.transform.crop
+    ALDataModule(source, **cfg.datamodule)
     head = instantiate(cfg.head)(num_features=3, num_classes=2)
     assert head.configure_optimizers()["lr_scheduler"].T_max == cfg.trainer.max_epochs
 

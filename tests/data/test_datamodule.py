@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dal import randomness
-from dal.data import ALDataModule, Arrays, Digits, Tensors
+from dal.data import ALDataModule, Arrays, Digits, Examples, Tensors
 from dal.errors import ConfigError, DataError
 
 Blobs = Callable[..., ALDataModule]
@@ -112,7 +112,7 @@ def test_evaluation_splits(blobs: Blobs) -> None:
     data.setup()
     assert sum(len(y) for _, y in data.eval_dataloader("test")) == 60
     dev = torch.cat([y for _, y in data.eval_dataloader("dev")])
-    assert torch.equal(dev, data.train.labels[data.dev_indices])
+    assert torch.equal(dev, data.reveal(data.dev_indices))
     with pytest.raises(ConfigError, match="Unknown `eval_split` 'val'"):
         data.eval_dataloader("val")
     no_dev = blobs(dev_fraction=0)
@@ -123,7 +123,12 @@ def test_evaluation_splits(blobs: Blobs) -> None:
 
 @pytest.mark.parametrize(
     ("kwargs", "message"),
-    [({"batch_size": 0}, "batch_size"), ({"dev_fraction": 1.0}, r"dev_fraction` in \[0, 1\)")],
+    [
+        ({"batch_size": 0}, "batch_size"),
+        ({"dev_fraction": 1.0}, r"dev_fraction` in \[0, 1\)"),
+        ({"test_fraction": 0.0}, r"test_fraction` in \(0, 1\)"),
+        ({"split_seed": -1}, "`split_seed` of at least 0"),
+    ],
 )
 def test_arguments_are_checked(blobs: Blobs, kwargs: dict[str, float], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
@@ -134,13 +139,17 @@ def test_digits_are_standardised_on_train_and_stratified() -> None:
     data = ALDataModule(Digits())
     data.setup()
     assert len(data.train) == 1257
+    assert data.test is not None
+    assert data.test.labels is not None
     assert len(data.test) == 540
     assert (data.num_features, data.num_classes) == (64, 10)
     variance, mean = torch.var_mean(data.train.features, dim=0, correction=0)
     torch.testing.assert_close(mean, torch.zeros(64), atol=1e-5, rtol=0)
     assert ((variance - 1).abs() < 1e-4).logical_or(variance == 0).all()
     share = data.test.labels.bincount() / 540
-    torch.testing.assert_close(share, data.train.labels.bincount() / 1257, atol=2e-3, rtol=0)
+    torch.testing.assert_close(
+        share, data.reveal(torch.arange(1257)).bincount() / 1257, atol=2e-3, rtol=0
+    )
 
 
 def write_features(folder: Path, dtype: str = "float32") -> dict[str, np.ndarray]:
@@ -182,3 +191,75 @@ def test_features_that_cannot_be_read(tmp_path: Path) -> None:
     np.save(tmp_path / "test_features.npy", np.array([None, "b"]), allow_pickle=True)
     with pytest.raises(DataError, match="whole NumPy array"):
         Arrays(tmp_path).load()
+
+
+def test_without_a_test_split_a_part_of_each_class_is_held_out() -> None:
+    labels = torch.arange(100) % 4
+    features = torch.arange(100.0)[:, None]
+    data = ALDataModule(Tensors(features, labels), dev_fraction=0.25, test_fraction=0.2)
+    data.setup()
+    assert data.test is not None
+    assert data.test.labels is not None
+    assert data.test.labels.bincount().tolist() == [5, 5, 5, 5]
+    # An index is a row of the source, whatever is held out.
+    held_out = data.test.features[:, 0].long()
+    parts = [held_out, data.dev_indices, data.pool.unlabeled_indices]
+    assert [len(part) for part in parts] == [20, 20, 60]
+    assert torch.equal(torch.cat(parts).sort().values, torch.arange(100))
+    assert torch.equal(data.test.labels, held_out % 4)
+    again = ALDataModule(Tensors(features, labels), dev_fraction=0.25, split_seed=1)
+    again.setup()
+    assert not torch.equal(again.pool.unlabeled_indices, data.pool.unlabeled_indices)
+    with pytest.raises(DataError, match="Cannot hold 20% of the examples out for testing"):
+        ALDataModule(Tensors(torch.zeros(3, 1), torch.tensor([0, 0, 1]))).setup()
+
+
+@pytest.mark.parametrize("labels", [None, torch.tensor([0, -1, 1, 0])])
+def test_a_pool_whose_labels_are_not_known(labels: torch.Tensor | None) -> None:
+    """All rows are the pool, labels are given from outside, and an experiment refuses."""
+    data = ALDataModule(Tensors(torch.zeros(4, 2), labels, ids=["a", "b", "c", "d"]))
+    data.setup()
+    assert (data.pool.num_unlabeled, len(data.dev_indices), data.test) == (4, 0, None)
+    data.pool.label(data.pool.indices(["d", "b"]), torch.tensor([2, 0]))
+    assert data.num_classes == 3
+    ((_, batch_labels),) = data.train_dataloader()
+    assert set(batch_labels.flatten().tolist()) == {0, 2}
+    message = "got none: an experiment" if labels is None else r"got none \(-1\) for 1 of 4"
+    for refused in (data.check_labeled, lambda: data.reveal(torch.tensor([0]))):
+        with pytest.raises(DataError, match=message):
+            refused()
+    with pytest.raises(ConfigError, match="Expected a test split"):
+        data.eval_dataloader("test")
+
+
+def test_a_source_is_anything_that_loads() -> None:
+    class Ones:
+        def load(self) -> tuple[Examples, None]:
+            return Examples(torch.ones(20, 3), torch.arange(20) % 2), None
+
+    data = ALDataModule(Ones())
+    data.setup()
+    assert (data.num_features, data.num_classes, data.pool.num_unlabeled) == (3, 2, 14)
+    with pytest.raises(ConfigError, match="a method `load`, got Tensor"):
+        ALDataModule(torch.ones(2, 2))  # type: ignore[arg-type]
+
+
+def test_half_a_test_split_is_refused() -> None:
+    with pytest.raises(ConfigError, match="or neither, got no `test_labels`"):
+        Tensors(torch.zeros(2, 1), torch.arange(2), torch.zeros(2, 1))
+
+
+def test_arrays_need_no_test_split(tmp_path: Path) -> None:
+    arrays = write_features(tmp_path)
+    (tmp_path / "test_features.npy").unlink()
+    with pytest.raises(DataError, match=r"test_features.npy in data.path.*data.splits.test=null"):
+        Arrays(tmp_path).load()
+    train, test = Arrays(tmp_path, splits={"train": "train", "test": None}).load()
+    assert test is None
+    assert train.labels is not None
+    np.testing.assert_array_equal(train.labels.numpy(), arrays["train_labels"])
+    (tmp_path / "train_labels.npy").unlink()
+    train, _ = Arrays(tmp_path, splits={"train": "train"}).load()
+    assert train.labels is None
+    with pytest.raises(ConfigError, match="Unknown key 'splits.tests'. Did you mean 'test'"):
+        Arrays(tmp_path, splits={"tests": "x"})

@@ -1,3 +1,4 @@
+import json
 import logging
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -10,15 +11,15 @@ import torch
 from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor, nn
 
-from dal.data import ALDataModule
+from dal.data import ALDataModule, Tensors
 from dal.errors import ConfigError, DataError, RecordError
 from dal.experiment.curve import CycleResult
 from dal.experiment.loop import ALLoop
-from dal.experiment.record import ACQUISITIONS, CURVE, PLOT, SUMMARY, RunDirectory
+from dal.experiment.record import ACQUISITIONS, CURVE, DIAGNOSTICS, PLOT, SUMMARY, RunDirectory
 from dal.experiment.tracking import LightningTracker
 from dal.heads import LinearHead
 from dal.runtime.trainers import DEFAULT_TRAINER
-from dal.strategies import Margin, Query, Random, Strategy
+from dal.strategies import Margin, Query, Random, Selection, Strategy
 
 Loop = Callable[..., ALLoop]
 CONFIGURATION = {"seed": 0}
@@ -60,6 +61,44 @@ def test_runs_repeat_and_leave_the_global_generator_alone(short_loop: Loop) -> N
     assert facts(loop.run().results) == facts(first.results)  # the same datamodule again
 
 
+def test_what_a_strategy_knew_is_recorded_for_each_cycle(short_loop: Loop, tmp_path: Path) -> None:
+    class Telling(Strategy):
+        def select(self, query: Query) -> Selection:
+            scores = torch.full((query.num,), 1 / 3)
+            scores[0] = torch.nan
+            derived = {"bandwidth": 0.5, "labeled": len(query.labeled)}
+            return Selection(torch.arange(query.num), scores, derived)
+
+    record = RunDirectory(tmp_path, CONFIGURATION)
+    loop = short_loop(record=record, strategy=Telling())
+    stop_after(loop, 2)
+    resumed = short_loop(record=record, strategy=Telling())
+    resumed.run()
+    rows = [json.loads(line) for line in (tmp_path / DIAGNOSTICS).read_text().splitlines()]
+    assert [row["cycle"] for row in rows] == [0, 1, 2]
+    assert rows[1]["scores"] == [None, *[0.3333333] * 4]
+    assert [row["derived"] for row in rows] == [
+        {"bandwidth": 0.5, "labeled": num} for num in (4, 9, 14)
+    ]
+    assert resumed.diagnostics == record.progress().diagnostics
+
+
+def test_a_run_without_diagnostics_resumes(short_loop: Loop, tmp_path: Path) -> None:
+    """As an earlier version, which kept none, has left it."""
+    record = RunDirectory(tmp_path, CONFIGURATION)
+    stop_after(short_loop(record=record), 2)
+    (tmp_path / DIAGNOSTICS).unlink()
+    loop = short_loop(record=record)
+    assert facts(loop.run().results) == facts(short_loop().run().results)
+    assert [those.cycle for those in loop.diagnostics] == [2]
+
+
+def test_unlabeled_examples_are_no_experiment(short_loop: Loop) -> None:
+    unlabeled = ALDataModule(Tensors(torch.zeros(30, 2)))
+    with pytest.raises(DataError, match="labels of the train examples, got none"):
+        short_loop(datamodule=unlabeled).run()
+
+
 def test_strategies_share_their_initial_pool_and_seeds_do_not(short_loop: Loop) -> None:
     pools = {}
     for name, strategy, seed in (("m0", Margin(), 0), ("r0", Random(), 0), ("m1", Margin(), 1)):
@@ -77,7 +116,8 @@ class Spy(Strategy):
     def __init__(self) -> None:
         self.seen: list[tuple[Tensor, Tensor, bool, bool]] = []
 
-    def select(self, query: Query) -> Tensor:
+    def select(self, query: Query) -> Selection:
+        assert query.head is not None
         training, grad = query.head.training, torch.is_grad_enabled()
         self.seen.append((query.pool_features, query.labels, training, grad))
         return Margin().select(query)
@@ -98,7 +138,7 @@ def test_the_strategy_sees_the_pool_after_each_fit(short_loop: Loop) -> None:
         assert torch.equal(features, loop.datamodule.train.features[pool])
 
 
-def test_every_head_starts_afresh(short_loop: Loop) -> None:
+def test_every_head_starts_from_scratch(short_loop: Loop) -> None:
     heads = []
 
     class Kept(LinearHead):
@@ -116,9 +156,9 @@ def test_every_write_may_be_the_last(
 ) -> None:
     """Killed before or after any file is replaced, a run resumes to the same bytes."""
 
-    def stable(path: Path) -> tuple[str, list[list[str]]]:
+    def stable(path: Path) -> tuple[str, str, list[list[str]]]:
         rows = [line.split(",")[:-3] for line in (path / CURVE).read_text().splitlines()]
-        return (path / ACQUISITIONS).read_text(), rows
+        return (path / ACQUISITIONS).read_text(), (path / DIAGNOSTICS).read_text(), rows
 
     whole = RunDirectory(tmp_path / "whole", CONFIGURATION)
     short_loop(record=whole).run()
@@ -149,8 +189,8 @@ def test_every_write_may_be_the_last(
             assert (record.path / PLOT).exists()
             assert (record.path / SUMMARY).exists()
             assert not list(record.path.glob(".*.tmp"))
-    # config, the start's two, two a cycle, the plot and the summary; before and after each
-    assert num_killed == 2 * (1 + 2 + 2 * 4 + 2)
+    # config, the start's two, three for each cycle, the plot and the summary; before and after each
+    assert num_killed == 2 * (1 + 2 + 3 * 4 + 2)
 
 
 def test_a_complete_run_is_not_run_again(short_loop: Loop, tmp_path: Path) -> None:
@@ -202,6 +242,11 @@ def test_another_version_is_mentioned(short_loop: Loop, tmp_path: Path) -> None:
         ({"eval_split": "val"}, ConfigError, "Unknown `eval_split` 'val'"),
         ({"num_init": 94}, DataError, r"94 \+ 5 × 3 = 109 examples, got 108"),
         ({"num_init": 2, "init": "class_balanced"}, DataError, "at least 3, one for each class"),
+        (
+            {"trainer": partial(DEFAULT_TRAINER, max_epochs=0)},
+            ConfigError,
+            "max_epochs to at least 1",
+        ),
         ({"trainer": partial(L.Trainer, devices=0)}, ConfigError, "trainer cannot be made"),
         ({"trainer": partial(DEFAULT_TRAINER, max_epoch=1)}, ConfigError, "trainer cannot be made"),
     ],

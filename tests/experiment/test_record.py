@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from dal.errors import RecordError
-from dal.experiment.curve import CycleResult
-from dal.experiment.record import ACQUISITIONS, CONFIG, CURVE, RunDirectory
+from dal.experiment.curve import CycleResult, Diagnostics
+from dal.experiment.record import ACQUISITIONS, CONFIG, CURVE, DIAGNOSTICS, RunDirectory
 
 CONFIGURATION = {"seed": 3, "al": {"num_init": 2, "init": "random"}, "head": {"lr": 1e-4}}
 
@@ -33,9 +33,15 @@ def acquired(num: int) -> list[torch.Tensor]:
     return batches
 
 
+def diagnostics(num: int) -> list[Diagnostics]:
+    first = Diagnostics(0, [0.25, None, -1e-7], {"clusters": 4, "bandwidth": 0.5, "why": "few"})
+    return [first, *(Diagnostics(cycle, None, {}) for cycle in range(1, num))]
+
+
 def written(path: Path, num_results: int = 3, num_acquired: int = 4) -> RunDirectory:
     with RunDirectory(path, CONFIGURATION) as record:
         record.write_acquisitions(acquired(num_acquired))
+        record.write_diagnostics(diagnostics(num_acquired - 1))
         record.write_curve(results(num_results))
     return record
 
@@ -45,8 +51,9 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         progress = record.progress()
     assert progress.results == results(3)
     assert all(map(torch.equal, progress.acquired, acquired(4)))
+    assert progress.diagnostics == diagnostics(3)
     assert sorted(path.name for path in record.path.iterdir()) == sorted(
-        [".lock", ACQUISITIONS, CONFIG, CURVE]
+        [".lock", ACQUISITIONS, CONFIG, CURVE, DIAGNOSTICS]
     )
 
 
@@ -66,7 +73,7 @@ def test_another_configuration_is_named(tmp_path: Path) -> None:
     assert "new: (not set) → 1" in message
     assert "seed: 3 → 4" in message
     assert "head" not in message
-    with RunDirectory(tmp_path, other, free_keys=["seed", "al", "new"]) as record:
+    with RunDirectory(tmp_path, other, ignored_keys=["seed", "al", "new"]) as record:
         assert len(record.progress().results) == 3
     with RunDirectory(tmp_path, other, overwrite=True) as record:
         assert record.progress() == ([], [], [])
@@ -93,7 +100,10 @@ def test_a_run_that_never_began_holds_no_claim(tmp_path: Path) -> None:
 def test_results_without_a_configuration_are_refused(tmp_path: Path) -> None:
     written(tmp_path)
     (tmp_path / CONFIG).unlink()
-    with pytest.raises(RecordError, match=r"holds curve.csv, acquisitions.csv but no config.yaml"):
+    with pytest.raises(
+        RecordError,
+        match=r"holds curve.csv, acquisitions.csv, diagnostics.jsonl but no config.yaml",
+    ):
         RunDirectory(tmp_path, CONFIGURATION).__enter__()
 
 
@@ -131,6 +141,8 @@ def test_a_curve_cut_anywhere_is_refused_or_resumed_and_never_changed(tmp_path: 
         (ACQUISITIONS, "\n1,0,10", "\n1,0,?", r"acquisitions.csv, line 4, is damaged"),
         (ACQUISITIONS, "\n1,0,10", "", r"line 4, is out of order"),
         (ACQUISITIONS, "cycle,", "c,", r"unexpected columns"),
+        (DIAGNOSTICS, '"cycle": 1', '"cyc": 1', r"diagnostics.jsonl, line 2, is damaged"),
+        (DIAGNOSTICS, "}\n", "\n", r"diagnostics.jsonl, line 1, is damaged"),
     ],
 )
 def test_damage_is_located(tmp_path: Path, name: str, old: str, new: str, message: str) -> None:

@@ -25,7 +25,8 @@ class OfMyOwn(nn.Module):
         self.last = nn.Linear(4, num_classes)
 
     def embed(self, features: Tensor) -> Tensor:
-        return self.hidden(features).tanh()
+        embeddings: Tensor = self.hidden(features).tanh()
+        return embeddings
 
     def forward(self, features: Tensor) -> Tensor:
         logits: Tensor = self.last(self.embed(features))
