@@ -183,7 +183,8 @@ NAN[[7, 9], 1] = np.nan
     [
         ({"train_features": NAN}, "NaN or infinite values in 2 of 80 rows, the first at row 7"),
         ({"train_labels": np.arange(79) % 3}, "80 rows of features and 79 labels"),
-        ({"train_labels": np.arange(80) % 3 - 1}, "train labels of at least 0"),
+        ({"train_labels": np.arange(80) % 3 - 1}, "a label for each of the train examples"),
+        ({"train_labels": np.arange(80) % 3 - 2}, "train labels of at least 0, or -1"),
         ({"train_labels": np.arange(80) / 2}, "integer train labels, got torch.float64"),
         ({"train_labels": np.arange(80) % 2 * 2}, "the first one missing is 1"),
         ({"train_labels": np.zeros(80, int)}, "at least 2 classes"),
@@ -207,7 +208,7 @@ def test_bad_features_are_one_message(
     [
         (["al.num_init=1122"], "= 1142 examples, got 1131"),
         (["al.acq_size=1000"], "= 2010 examples, got 1131"),
-        (["al.num_init=9", "al.init=class_balanced"], "at least 10, one a class"),
+        (["al.num_init=9", "al.init=class_balanced"], "at least 10, one for each class"),
         (["al.num_init=0"], "`num_init` of at least 1"),
         (
             ["strategy=marign"],
