@@ -2,8 +2,9 @@
 
 It reads run directories, finished and unfinished, of any number of experiments, and writes one
 folder: a page for a browser, each table as Markdown, LaTeX and CSV, each figure as PNG and PDF.
-Runs are compared only when they are alike: other settings under one name are shown apart, seeds
-are paired with the baseline's seeds of the same initial pool, and what is left out is named.
+Runs are compared only when their settings are the same: other settings under one name are shown
+separately, a run is paired with the baseline's run of the same seed and initial pool, and what is
+left out is named.
 
 From Python, everything is an attribute of one object, computed when it is first asked for::
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 def load(*paths: str | Path) -> "Results":
     """The results of all runs below some directories.
 
-    What cannot be read, and what is shown apart, is warned about.
+    Warns about what cannot be read, and what is shown separately.
 
     Args:
         paths: Directories, searched to any depth.

@@ -100,7 +100,7 @@ def too_few_seeds(results: Results) -> list[str]:
         num_tests = int(group["p_wilcoxon"].notna().sum())
         if num == 1:
             remarks.append(
-                f"{dataset}: one seed allows no claim about chance; 5 are usual, 10 the paper's."
+                f"{dataset}: one seed allows no claim about chance; 5 are usual, the paper has 10."
             )
             continue
         if num_tests == 0:
@@ -224,7 +224,7 @@ def penalty_table(results: Results) -> Table:
             notes: tuple[str, ...] = ()
             num = int(num_datasets.loc[first, second])
             if first != second and num < most:
-                notes = (f"Compared in {num} of {most} datasets, so that it is {num} at most.",)
+                notes = (f"Compared in {num} of {most} datasets, so it is {num} at most.",)
             cells.append(
                 Cell(ABSENT, -1.0, notes=notes)
                 if math.isnan(value)
@@ -246,7 +246,7 @@ def penalty_table(results: Results) -> Table:
         "penalties",
         "Pairwise penalties",
         "How much the strategy of a row beats that of a column (Ash et al. 2020): in every "
-        "dataset, the part of the numbers of labels after the initial pool at which a two-sided "
+        "dataset, the share of the numbers of labels after the initial pool at which a two-sided "
         "paired t-test over their common seeds, at 0.05 and uncorrected, finds it more accurate; "
         f"summed over {most} {'dataset' if most == 1 else 'datasets'}. A strategy with a low "
         "column mean is seldom beaten.",

@@ -55,7 +55,7 @@ def rich(table: Table) -> Group:
                 for cell in row
             )
         )
-    return Group(shown, *(Text(line) for line in [*table.remarks, *_numbered(notes)]), "")
+    return Group(shown, *(Text(line) for line in [*table.remarks, *_number_notes(notes)]), "")
 
 
 def markdown(table: Table) -> str:
@@ -72,7 +72,7 @@ def markdown(table: Table) -> str:
             bold = f"**{text}**" if cell.is_best else text
             cells.append(bold + markdown_text(cell.marks) + _references(cell, notes))
         lines.append(f"| {' | '.join(cells)} |")
-    for remark in [*table.remarks, *_numbered(notes)]:
+    for remark in [*table.remarks, *_number_notes(notes)]:
         lines += ["", markdown_text(remark)]
     return "\n".join(lines) + "\n"
 
@@ -146,7 +146,7 @@ def markdown_text(text: str) -> str:
     return re.sub(r"([\\|*_\[\]<>`])", r"\\\1", text)
 
 
-def _numbered(notes: Sequence[str]) -> list[str]:
+def _number_notes(notes: Sequence[str]) -> list[str]:
     return [f"{_superscript(place)} {note}" for place, note in enumerate(notes, 1)]
 
 

@@ -22,7 +22,7 @@ class Results:
         frame: One row per cycle; :mod:`dal.report.runs` describes the columns.
         configurations: One row per run, indexed by ``run``: ``dataset``, ``strategy``, ``seed``,
             and the keys of the configuration that are not the same in every run.
-        problems: What was left out or is shown apart, in one or two sentences each.
+        problems: What was left out or is shown separately, in one or two sentences each.
     """
 
     frame: pd.DataFrame

@@ -56,7 +56,7 @@ class Reading(NamedTuple):
         frame: One row per cycle, as above.
         configurations: One row per run, indexed by ``run``: ``dataset``, ``strategy``, ``seed``,
             and the dotted keys of the configurations that are not the same in every run.
-        problems: What was left out or is shown apart, in one or two sentences each.
+        problems: What was left out or is shown separately, in one or two sentences each.
     """
 
     frame: pd.DataFrame

@@ -115,7 +115,7 @@ def _difference_cell(
         return Cell(text, -math.inf, notes=(*notes, why))
     notes += comparison_tables.unpaired_notes(what, num_runs - num_pairs, num_runs)
     if num_pairs == 1:
-        notes = (*notes, f"{what}: one seed, hence no spread and no test.")
+        notes = (*notes, f"{what}: one seed, so there is no spread and no test.")
     elif num_pairs < most:
         notes = (*notes, f"{what}: {num_pairs} seeds, where others have {most}.")
     text = signed(row["difference"])

@@ -112,7 +112,7 @@ def test_what_is_known_stands_at_its_number(write_run: Writer, tmp_path: Path) -
     }
     assert cells["toy", "Margin"].notes == ()
     assert "1 of 2 runs left out, without a run of random" in cells["toy", "BADGE"].notes[0]
-    assert "one seed, hence no spread" in cells["toy", "BADGE"].notes[1]
+    assert "one seed, so there is no spread" in cells["toy", "BADGE"].notes[1]
     assert cells["toy", "BADGE"].text == "+5.00"
     assert "1 of 2 runs unfinished" in cells["toy", "Entropy"].notes[0]
     assert cells["toy", "TypiClust"].text == "–"
