@@ -14,9 +14,10 @@ from dal.report.rankings import Penalties, Ranking
 class Results:
     """What a report is made from: the cycles of all runs, and everything computed from them.
 
-    Every number is computed from complete runs, each seed once; AUC and accuracy are in percent.
-    Nothing is computed before it is asked for, and nothing twice: tables, figures and page share
-    one such object. The frames are not copied and should not be changed.
+    Numbers are computed from complete runs, each seed once; only ``times`` also counts runs that
+    repeat a seed. AUC and accuracy are in percent. Nothing is computed before it is asked for, and
+    nothing twice: tables, figures and page share one such object. The frames are not copied and
+    should not be changed.
 
     Attributes:
         frame: One row per cycle; :mod:`dal.report.runs` describes the columns.
@@ -39,7 +40,8 @@ class Results:
         """The results of some rows of the frame, computed from these alone.
 
         Args:
-            rows: A mask of the frame's rows, for example ``results.frame["seed"] < 5``.
+            rows: A mask of the frame's rows, for example ``results.frame["seed"] < 5``. Rows of
+                whole runs, as AUC is the mean over the rows of a run.
         """
         frame = self.frame[rows]
         is_kept = self.configurations.index.isin(frame["run"])
@@ -105,7 +107,10 @@ class Results:
 
     @cached_property
     def comparisons_over_datasets(self) -> pd.DataFrame:
-        """The same over datasets; see :func:`dal.report.comparisons.compare_over_datasets`."""
+        """The same over datasets.
+
+        See :func:`dal.report.comparisons.compare_over_datasets`.
+        """
         return comparisons.compare_over_datasets(self.comparisons)
 
     @cached_property
@@ -120,7 +125,7 @@ class Results:
 
     @cached_property
     def median_savings(self) -> pd.DataFrame:
-        """Their medians; see :func:`dal.report.savings.summarize_savings`."""
+        """Medians of the labels saved; see :func:`dal.report.savings.summarize_savings`."""
         return savings.summarize_savings(self.savings)
 
     @cached_property
