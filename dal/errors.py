@@ -1,7 +1,7 @@
-"""What goes wrong for a reason that the user can mend.
+"""Errors that a user can fix.
 
 A command shows the message of such an error without a traceback and ends with a status that is
-not 0. Every other exception is a defect of this package and keeps its traceback.
+not 0. Every other exception is a bug of this package and keeps its traceback.
 """
 
 import difflib
@@ -36,7 +36,7 @@ class ResourceError(DalError):
     """A computation that the machine has too little memory for."""
 
 
-class RankError(DalError):
+class ProcessError(DalError):
     """Another process of the run has failed, and has said why."""
 
 

@@ -9,14 +9,13 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from dal.cli import command
-from dal.cli import config as configuration
+from dal.cli import command, config, config_errors
 from dal.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from dal.extraction.cache import Entry
 
-configuration.register()
+config.register()
 
 
 def extract(cfg: DictConfig, console: Console) -> dict[str, "Entry"]:
@@ -32,21 +31,21 @@ def extract(cfg: DictConfig, console: Console) -> dict[str, "Entry"]:
     from dal.cli.console import ExtractionProgress, bars
     from dal.data import Embedded
     from dal.runtime import trainers
-    from dal.runtime.processes import Ranks
+    from dal.runtime.processes import Processes
 
     for key in ("data", "backbone", "extraction", "trainer"):
         OmegaConf.to_container(cfg[key], throw_on_missing=True)
     resolved: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-    configuration.check_keys(resolved, configuration.ExtractRoot)
+    config_errors.check_keys(resolved, config.ExtractRoot)
     trainer = instantiate(cfg.trainer, _convert_="all")
-    source = configuration.source(cfg, trainer)
+    source = config.source(cfg, trainer)
     if not isinstance(source, Embedded):
         raise ConfigError(
             f"Expected `data` to be items that a network reads, got {type(source).__name__}: its "
             "features are there already. Choose for example data=imagefolder data.path=DIR."
         )
     wanted = source.items.available_splits()
-    console.quiet = not Ranks(trainers.made(trainer)).is_first
+    console.quiet = not Processes(trainers.build(trainer)).is_first
     out = None if cfg.out is None else _usable(Path(cfg.out))
     entries = {}
     with bars(console) as progress:

@@ -1,4 +1,4 @@
-"""``python -m dal.train``: active learning from a configuration, one learning curve a job."""
+"""``python -m dal.train``: active learning from a configuration, a learning curve for each job."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,23 +9,22 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from dal.cli import command
-from dal.cli import config as configuration
+from dal.cli import command, config, config_errors
 from dal.errors import ConfigError
 
 if TYPE_CHECKING:
     from dal.experiment.curve import LearningCurve
 
-configuration.register()
+config.register()
 
 
 def title(cfg: DictConfig) -> str:
-    """What a run is called."""
+    """The name of a run in messages."""
     return f"{cfg.name} {cfg.strategy_name} seed {cfg.seed}"
 
 
 def train(cfg: DictConfig, console: Console) -> "LearningCurve":
-    """Runs, or resumes, what a composed configuration says, and shows it.
+    """Runs or resumes the run that a composed configuration describes, and shows its progress.
 
     Raises:
         DalError: If the configuration, the data or the run directory is not as expected.
@@ -39,12 +38,12 @@ def train(cfg: DictConfig, console: Console) -> "LearningCurve":
     resolved: dict[str, Any] = OmegaConf.to_container(  # type: ignore[assignment]
         cfg, resolve=True, throw_on_missing=True
     )
-    configuration.check_keys(resolved)
+    config_errors.check_keys(resolved)
     parts = {
         key: instantiate(cfg[key], _convert_="all")
         for key in ("head", "strategy", "trainer", "logger")
     }
-    source = configuration.source(cfg, parts["trainer"])
+    source = config.source(cfg, parts["trainer"])
     live = LiveProgress(console, title(cfg), num_cycles=cfg.al.num_acq + 1)
     if isinstance(source, Embedded):
         source.extractor.reporter = ExtractionProgress(live.console, live.progress)
@@ -65,12 +64,12 @@ def train(cfg: DictConfig, console: Console) -> "LearningCurve":
         ),
         title=title(cfg),
     )
-    if loop.ranks.num > 1 and HydraConfig.get().mode is RunMode.MULTIRUN:
+    if loop.processes.num > 1 and HydraConfig.get().mode is RunMode.MULTIRUN:
         raise ConfigError(
             "Expected one device with -m, or one run with several: every process would start the "
             "whole series. Run them one by one, or with trainer.devices=1."
         )
-    console.quiet = not loop.ranks.is_first
+    console.quiet = not loop.processes.is_first
     with live:
         num_before = None
         for result in loop.cycles():
@@ -85,7 +84,7 @@ def train(cfg: DictConfig, console: Console) -> "LearningCurve":
 
 
 def main() -> None:
-    """The command: exits with 0 if every job succeeded, with 1 if one did not, else as ``run``."""
+    """The command. Exits with 0 if every job succeeded, with 1 if not, else as ``command.run``."""
     console = Console(highlight=False)
     finished: list[tuple[str, LearningCurve, str]] = []
 

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from wandb import wandb_agent
 from wandb.sdk.launch.sweeps.utils import load_sweep_config
 
-from dal.cli import config
+from dal.cli import config, config_errors
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "sweeps").glob("*.yaml"))
@@ -92,7 +92,7 @@ def test_commands_of_an_agent_compose_and_construct(path: Path, rendered: Render
     for parameters in corners(sweep):
         cfg = composed(rendered(path, parameters)[0])
         resolved: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
-        config.check_keys(resolved)
+        config_errors.check_keys(resolved)
         for key in ("data", "head", "strategy", "trainer", "logger"):
             instantiate(cfg[key], _convert_="all")
         for name, value in parameters.items():

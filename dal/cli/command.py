@@ -1,4 +1,4 @@
-"""What the commands that Hydra configures have in common: how they start, fail and end."""
+"""Start, failure and end of the commands that Hydra configures."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.markup import escape
 
-from dal.cli import config as configuration
+from dal.cli import config, config_errors
 from dal.errors import DalError
 from dal.runtime import signals
 
@@ -21,18 +21,18 @@ INTERRUPTED = 130  # the shell's status of a command ended by Ctrl-C
 
 
 class Outcome(NamedTuple):
-    """What became of the jobs of a command line.
+    """The outcome of the jobs of a command line.
 
     Attributes:
         num_jobs: How many there were.
-        failures: Those that failed: what the job is called, and why it failed.
+        failures: Title and message of each job that failed.
     """
 
     num_jobs: int
     failures: list[tuple[str, str]]
 
     def end_process(self) -> None:
-        """Ends the process with status 1 if a job failed, those of a multirun named once more."""
+        """Ends the process with status 1 if a job failed; those of a multirun are listed again."""
         if self.num_jobs > 1 and self.failures:
             errors = Console(stderr=True, highlight=False)
             errors.print(f"{len(self.failures)} of {self.num_jobs} jobs failed:")
@@ -44,22 +44,22 @@ class Outcome(NamedTuple):
 
 
 def run(
-    primary: str, title: Callable[[DictConfig], str], job: Callable[[DictConfig], None]
+    config_name: str, title: Callable[[DictConfig], str], job: Callable[[DictConfig], None]
 ) -> Outcome:
-    """Runs the jobs of the command line; a job that fails leaves the others of a multirun to go on.
+    """Runs the jobs of the command line; in a multirun a failed job does not stop the others.
 
-    An error that the user can mend is one message on standard error. Others keep their traceback.
+    An error that the user can fix is one message on standard error. Others keep their traceback.
 
     Args:
-        primary: The file in ``conf`` that the configuration starts from.
+        config_name: The file in ``conf`` that the configuration starts from.
         title: What to call a job in a message.
         job: What to do with a composed configuration.
 
     Returns:
-        What became of them. The process ends here if no job could be composed at all, if the user
-        has interrupted it, or, with status 75, if SIGTERM or SIGUSR1 has asked it to stop.
+        Their outcome. The process ends here if no job could be composed at all, if the user has
+        interrupted it, or, with status 75, if SIGTERM or SIGUSR1 has asked it to stop.
     """
-    # Two threads that spin between the tiny steps of a fit starve every other process.
+    # Two threads that spin between the short steps of a fit take the cores from other processes.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Hydra would print its own errors, and shorten the traceback of ours, before we see them.
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -68,7 +68,7 @@ def run(
     failures: list[tuple[str, str]] = []
     num_jobs = 0
 
-    def guarded(cfg: DictConfig) -> None:
+    def run_job(cfg: DictConfig) -> None:
         nonlocal num_jobs
         num_jobs += 1
         name, message = "run", None
@@ -80,11 +80,11 @@ def run(
             message = str(error)
         except Exception as error:
             signals.check()
-            message = configuration.explained(error, overrides, primary)
+            message = config_errors.explain(error, overrides, config_name)
             if message is None:
                 if HydraConfig.get().mode is not RunMode.MULTIRUN:
                     raise
-                # Hydra would raise it once all jobs are done, and the others' results be lost.
+                # Hydra would raise it after all jobs, and their results would not be shown.
                 traceback.print_exc()
                 message = f"{type(error).__name__}: {error}"
         signals.check()
@@ -95,8 +95,8 @@ def run(
             errors.print(f"[bold red]Error[/] in {name}:", message, soft_wrap=True)
 
     command = hydra.main(
-        version_base="1.3", config_path=str(configuration.folder()), config_name=primary
-    )(guarded)
+        version_base="1.3", config_path=str(config.folder()), config_name=config_name
+    )(run_job)
     try:
         with signals.stoppable():
             command()
@@ -107,7 +107,7 @@ def run(
         errors.print("Interrupted. Run the same command again to resume.")
         sys.exit(INTERRUPTED)
     except Exception as error:
-        message = configuration.explained(error, overrides, primary)
+        message = config_errors.explain(error, overrides, config_name)
         if message is None:
             raise
         errors.print("[bold red]Error:[/]", message, soft_wrap=True)

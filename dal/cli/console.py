@@ -1,4 +1,4 @@
-"""What a command shows while it works and when it is done."""
+"""Progress bars, log lines and the summary that a command shows."""
 
 import os
 import time
@@ -27,7 +27,7 @@ LINE_SECONDS = 10.0  # between two lines of progress in a log file
 
 
 def bars(console: Console) -> Progress:
-    """Progress bars that a terminal shows and that leave nothing behind."""
+    """Progress bars for a terminal, which disappear at the end."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -88,12 +88,12 @@ class ExtractionProgress(Reporter):
 
 
 class LiveProgress(L.Callback):
-    """Bars for the cycles and the epochs on a terminal; elsewhere a line a cycle.
+    """Bars for cycles and epochs on a terminal; elsewhere one line for each cycle.
 
     Args:
         console: Where to show it.
         title: What is run.
-        num_cycles: Cycles of the whole run.
+        num_cycles: Number of cycles of the whole run.
     """
 
     def __init__(self, console: Console, title: str, num_cycles: int) -> None:
@@ -116,7 +116,7 @@ class LiveProgress(L.Callback):
         self.progress.stop()
 
     def resumed(self, results: Sequence[CycleResult]) -> None:
-        """Takes note of cycles that an earlier process has finished."""
+        """Advances the bar by the cycles that an earlier process has finished."""
         self.progress.update(self.run, completed=len(results))
         self.console.print(f"Resuming after {len(results)} of {self.num_cycles} cycles.")
 
@@ -144,12 +144,12 @@ class LiveProgress(L.Callback):
         self.progress.advance(self.fit)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:  # noqa: ARG002
-        """Says that the strategy is at work: it comes after this callback."""
+        """Shows that the strategy is selecting: it is called after this callback."""
         self.progress.update(self.fit, description="selecting")
 
 
 def summary(finished: Sequence[tuple[str, LearningCurve, str]]) -> Group:
-    """What came of the runs, and where their files are.
+    """A table of the finished runs, and where their files are.
 
     Args:
         finished: Title, learning curve and run directory of each run, at least one.

@@ -12,7 +12,7 @@ from dal import randomness
 from dal.data import ALDataModule
 from dal.errors import ConfigError, DataError
 from dal.runtime import devices, trainers
-from dal.runtime.processes import Replicated
+from dal.runtime.processes import SkipGradientSync
 from dal.strategies import Query, Selection, Strategy
 
 
@@ -131,8 +131,8 @@ class Cycle:
             head = self.head(
                 num_features=self.datamodule.num_features, num_classes=self.datamodule.num_classes
             )
-            callbacks = [Replicated(), *self.callbacks, *([select] if select else [])]
-            trainer = trainers.made(self.trainer, callbacks=callbacks)
+            callbacks = [SkipGradientSync(), *self.callbacks, *([select] if select else [])]
+            trainer = trainers.build(self.trainer, callbacks=callbacks)
             device = trainer.strategy.root_device
             devices.reset_gpu_peak(device)
             with trainers.interruptible():

@@ -17,7 +17,7 @@ from dal.experiment.cycle import Cycle
 from dal.experiment.record import ACQUISITIONS, Progress, RunDirectory
 from dal.experiment.tracking import Tracker, Tracking
 from dal.runtime import signals, trainers
-from dal.runtime.processes import Ranks
+from dal.runtime.processes import Processes
 from dal.runtime.trainers import DEFAULT_TRAINER
 from dal.strategies import Selection, Strategy
 
@@ -93,9 +93,9 @@ class ALLoop:
         self._progress = Progress([], [], [])
 
     @cached_property
-    def ranks(self) -> Ranks:
+    def processes(self) -> Processes:
         """The processes that do the run together; a single one unless the trainer has more."""
-        return Ranks(trainers.made(self.trainer))
+        return Processes(trainers.build(self.trainer))
 
     @property
     def curve(self) -> LearningCurve:
@@ -130,12 +130,12 @@ class ALLoop:
             DalError: If a tracker cannot do what the user asked it for.
         """
         # The first process alone reads, writes and reports.
-        record = self.record if self.ranks.is_first else None
-        trackers = self.trackers if self.ranks.is_first else ()
-        with record or nullcontext(), Tracking(trackers) as tracking, self.ranks:
+        record = self.record if self.processes.is_first else None
+        trackers = self.trackers if self.processes.is_first else ()
+        with record or nullcontext(), Tracking(trackers) as tracking, self.processes:
             self._progress = self._recorded(record)
             tracking.start(record, self._progress.results)
-            if len(self._progress.results) <= self.num_acq or self.ranks.are_running:
+            if len(self._progress.results) <= self.num_acq or self.processes.all_started:
                 self._start(record)
                 for number in range(len(self._progress.results), self.num_acq + 1):
                     result = self._run_cycle(number, record)
@@ -163,7 +163,7 @@ class ALLoop:
         # The first process prepares the data, and only then starts the others, which find them; or
         # it starts them for that, since an extraction runs on all devices.
         self.datamodule.prepare_data()
-        self.ranks.wait()
+        self.processes.wait()
         self.datamodule.setup("fit")
         self.datamodule.check_labeled()
         pool = self.datamodule.pool
@@ -181,7 +181,7 @@ class ALLoop:
         self.datamodule.eval_dataloader(self.eval_split)  # refuses now, not after a long fit
         if record:
             self._record_start(record, initial)
-        self._progress = self.ranks.shared(self._progress)
+        self._progress = self.processes.shared(self._progress)
         if not self._progress.acquired:
             self._progress.acquired.append(initial)
         for indices in self._progress.acquired:
@@ -189,7 +189,7 @@ class ALLoop:
 
     def _record_start(self, record: RunDirectory, initial: Tensor) -> None:
         """Records what the run is made from, or checks that it is what the run began with."""
-        device = trainers.made(self.trainer).strategy.root_device
+        device = trainers.build(self.trainer).strategy.root_device
         current = provenance.describe(self.datamodule, device)
         if not self._progress.acquired:
             record.write_summary({"finished": False, **current})
@@ -209,7 +209,7 @@ class ALLoop:
         outcome = self.cycle.run(number, num, self.eval_split)
         selected = None
         if outcome.selection is not None:
-            positions = self.ranks.shared(outcome.selection.positions)
+            positions = self.processes.shared(outcome.selection.positions)
             selected = pool.unlabeled_indices[positions]
             self._progress.acquired.append(selected)
             self._progress.diagnostics.append(_diagnostics(number, outcome.selection))

@@ -1,4 +1,4 @@
-"""Who follows a run beside its directory, and why none of them can stop it."""
+"""Experiment trackers; a failing one never stops a run."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -8,15 +8,17 @@ from typing import Self
 from lightning.pytorch.loggers import Logger
 
 from dal.errors import DalError
+from dal.experiment import identity
 from dal.experiment.curve import CycleResult, LearningCurve
 from dal.experiment.record import RunDirectory
 
 
 class Tracker:
-    """Gets the results of a run as it goes; a subclass takes what it wants of them.
+    """Receives the results of a run while it runs; a subclass overrides what it needs.
 
-    Whatever it raises is reported once and the run goes on without it; only an error for the user
-    (:class:`~dal.errors.DalError`) in :meth:`start` ends a run, before it has computed anything.
+    Whatever it raises is reported once, and the run continues without it. Only an error for the
+    user (:class:`~dal.errors.DalError`) in :meth:`start` ends a run, before it has computed
+    anything.
     """
 
     def start(self, record: RunDirectory | None, results: Sequence[CycleResult]) -> None:
@@ -34,11 +36,13 @@ class Tracker:
         """The run is complete, and all its files are written."""
 
     def close(self, is_complete: bool) -> None:
-        """Nothing more will come in this process: the run is complete, or it has been stopped."""
+        """The run is complete, or it has been stopped: no other call follows in this process."""
 
 
 class LightningTracker(Tracker):
-    """Passes every cycle on to a logger of Lightning, with the number of labels as the step.
+    """Passes a run on to a logger of Lightning: its configuration, every cycle and the summary.
+
+    The step of a cycle is its number of labels.
 
     Args:
         logger: For example a ``TensorBoardLogger``.
@@ -46,6 +50,15 @@ class LightningTracker(Tracker):
 
     def __init__(self, logger: Logger) -> None:
         self.logger = logger
+
+    def start(self, record: RunDirectory | None, results: Sequence[CycleResult]) -> None:  # noqa: ARG002
+        """Logs the configuration."""
+        if record is not None:
+            self.logger.log_hyperparams(identity.flat(record.config))
+
+    def finish(self, curve: LearningCurve) -> None:
+        """Logs the numbers that sum the run up."""
+        self.logger.log_metrics(curve.summary(), step=curve.results[-1].num_labeled)
 
     def log(self, result: CycleResult) -> None:
         """Logs the metrics and the seconds."""
@@ -60,7 +73,7 @@ class Tracking:
     """All trackers of a run, as a context manager around it.
 
     Args:
-        trackers: Those who follow it.
+        trackers: They are called in this order.
     """
 
     def __init__(self, trackers: Sequence[Tracker]) -> None:
@@ -76,38 +89,38 @@ class Tracking:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._tell(lambda tracker: tracker.close(self._is_complete))
+        self._notify(lambda tracker: tracker.close(self._is_complete))
 
     def start(self, record: RunDirectory | None, results: Sequence[CycleResult]) -> None:
-        """Tells all that the run begins or is resumed.
+        """Calls :meth:`Tracker.start` of all.
 
         Raises:
-            DalError: If one of them cannot do what the user asked it for.
+            DalError: If one of them cannot do what the user asked for.
         """
-        self._tell(lambda tracker: tracker.start(record, results), passed_on=DalError)
+        self._notify(lambda tracker: tracker.start(record, results), reraise=DalError)
 
     def log(self, result: CycleResult) -> None:
-        """Tells all of a finished cycle."""
-        self._tell(lambda tracker: tracker.log(result))
+        """Calls :meth:`Tracker.log` of all."""
+        self._notify(lambda tracker: tracker.log(result))
 
     def finish(self, curve: LearningCurve) -> None:
-        """Tells all that the run is complete."""
+        """Calls :meth:`Tracker.finish` of all."""
         self._is_complete = True
-        self._tell(lambda tracker: tracker.finish(curve))
+        self._notify(lambda tracker: tracker.finish(curve))
 
-    def _tell(
-        self, news: Callable[[Tracker], None], passed_on: type[Exception] | tuple[()] = ()
+    def _notify(
+        self, call: Callable[[Tracker], None], reraise: type[Exception] | tuple[()] = ()
     ) -> None:
         for tracker in list(self.trackers):
             try:
-                news(tracker)
-            except passed_on:
+                call(tracker)
+            except reraise:
                 raise
             except Exception as error:  # anything may go wrong in a library that logs
                 self.trackers.remove(tracker)
                 warnings.warn(
-                    f"{type(tracker).__name__} has failed and is left out from here on, while the "
-                    f"run goes on to its files. {type(error).__name__}: {error}",
+                    f"{type(tracker).__name__} has failed. The run continues without it and writes "
+                    f"its files. {type(error).__name__}: {error}",
                     stacklevel=2,
                 )
 

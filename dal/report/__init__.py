@@ -2,26 +2,27 @@
 
 It reads run directories, finished and unfinished, of any number of experiments, and writes one
 folder: a page for a browser, each table as Markdown, LaTeX and CSV, each figure as PNG and PDF.
-Runs are compared only when they are alike: other settings under one name are shown apart, seeds
-are paired with the baseline's seeds of the same initial pool, and what is left out is named.
+Runs are compared only when their settings are the same: other settings under one name are shown
+separately, a run is paired with the baseline's run of the same seed and initial pool, and what is
+left out is named.
 
-From Python, every table and figure is one function of a data frame with a row a cycle::
+From Python, everything is an attribute of one object, computed when it is first asked for::
 
-    frame = dal.report.load("outputs")
-    print(dal.report.statistics.comparisons(frame))
+    results = dal.report.load("outputs")
+    print(results.comparisons)
 """
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from dal.report.results import Results
 
 
-def load(*paths: str | Path) -> "pd.DataFrame":
-    """All runs below some directories, a row a cycle; see :mod:`dal.report.runs` for the columns.
+def load(*paths: str | Path) -> "Results":
+    """The results of all runs below some directories.
 
-    What cannot be read, and what is shown apart, is warned about.
+    Warns about what cannot be read, and what is shown separately.
 
     Args:
         paths: Directories, searched to any depth.
@@ -32,8 +33,9 @@ def load(*paths: str | Path) -> "pd.DataFrame":
     import warnings
 
     from dal.report import runs
+    from dal.report.results import Results
 
-    reading = runs.read(paths)
-    for problem in reading.problems:
+    results = Results(*runs.read(paths))
+    for problem in results.problems:
         warnings.warn(problem, stacklevel=2)
-    return reading.frame
+    return results

@@ -1,7 +1,7 @@
 """The command line of the report."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,22 +12,19 @@ import dal.report
 from dal.errors import DalError, ReportError, did_you_mean
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
+    from dal.report.results import Results
+    from dal.report.table import Table
 
-    from dal.report.runs import Reading
-    from dal.report.tables import Table
-
-SHOWN = ("table_5", "table_3", "table_4")
-MAX_PROBLEMS = 10  # shown in the terminal; all of them are in the report
+SHOWN_TABLES = ("table_5", "table_3", "table_4")
+MAX_PROBLEMS = 10  # shown in the terminal; the report holds all of them
 
 EPILOG = """\
 what it writes:
   report.html        everything on one page that needs no network
-  report.md          all tables and what has to be known about them
+  report.md          all tables, and what has to be known about the runs
   tables/NAME.*      each table as .md, .tex (booktabs) and .csv (full precision)
   figures/NAME.*     each figure as .pdf and .png
-  cycles.csv         what it was made from, a row a cycle
+  cycles.csv         what it was made from, one row per cycle
 
 examples:
   python -m dal.report outputs/
@@ -53,50 +50,48 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--show",
         nargs="*",
-        default=list(SHOWN),
+        default=list(SHOWN_TABLES),
         metavar="NAME",
-        help=f"tables to show in the terminal, or 'all' (default: {' '.join(SHOWN)})",
+        help=f"tables to show in the terminal, or 'all' (default: {' '.join(SHOWN_TABLES)})",
     )
     return command
 
 
-def write(reading: "Reading", made: "list[Table]", folder: Path, source: str) -> None:
+def write(results: "Results", tables: "Sequence[Table]", folder: Path, source: str) -> None:
     """Writes everything into a folder; what else is there is left alone.
+
+    Args:
+        results: What is drawn.
+        tables: All tables of them.
+        folder: Created if it is not there.
+        source: Where the runs were read from, in words.
 
     Raises:
         ReportError: If it cannot be written.
     """
-    from dal.report import figures, formats, page
+    from dal.report import drawing, figures, formats, page
 
-    drawn: dict[str, Callable[[pd.DataFrame], Figure | None]] = {
-        "learning_curves": figures.curves,
-        "improvement": figures.improvement,
-        "acquisition_time": figures.times,
-        "accuracy_against_time": figures.worth,
-        "penalties": figures.penalties,
-        "ranking": figures.ranking,
-    }
     try:
         for name in ("tables", "figures"):
             (folder / name).mkdir(parents=True, exist_ok=True)
-        for table in made:
+        for table in tables:
             file = folder / "tables" / table.name
             file.with_suffix(".md").write_text(formats.markdown(table), "utf-8")
             file.with_suffix(".tex").write_text(formats.latex(table), "utf-8")
             table.numbers.to_csv(file.with_suffix(".csv"), index=False)
-        reading.frame.to_csv(folder / "cycles.csv", index=False)
-        (folder / "report.md").write_text(formats.document(made, reading.problems), "utf-8")
-        for name, draw in drawn.items():
-            figure = draw(reading.frame)
+        results.frame.to_csv(folder / "cycles.csv", index=False)
+        (folder / "report.md").write_text(formats.document(tables, results.problems), "utf-8")
+        for name, draw in figures.FIGURES.items():
+            figure = draw(results)
             if figure is not None:
-                for form in ("pdf", "png"):
-                    file = folder / "figures" / f"{name}.{form}"
-                    file.write_bytes(figures.encoded(figure, form))
-        (folder / "report.html").write_text(page.html(reading, made, source), "utf-8")
+                for file_format in ("pdf", "png"):
+                    file = folder / "figures" / f"{name}.{file_format}"
+                    file.write_bytes(drawing.encode(figure, file_format))
+        (folder / "report.html").write_text(page.html(results, tables, source), "utf-8")
     except OSError as error:
         raise ReportError(
             f"Cannot write {error.filename or folder}: {error.strerror or error}. Choose another "
-            "folder with --out DIR, or make room."
+            "folder with --out DIR, or free some space."
         ) from error
 
 
@@ -107,29 +102,31 @@ def run(args: argparse.Namespace, console: Console) -> None:
         ReportError: If there is nothing to report on, the folder cannot be written to, or a table
             to be shown is unknown.
     """
-    from dal.report import formats, runs, tables
+    from dal.report import formats, runs
+    from dal.report.results import Results
+    from dal.report.tables import build_tables
 
     if args.out.exists() and not args.out.is_dir():
         raise ReportError(f"Expected a folder for --out, got {args.out}, which is a file.")
-    reading = runs.read(args.paths)
-    made = [*tables.all_tables(reading.frame), tables.configuration(reading.configurations)]
-    known = {*(table.name for table in made), *SHOWN, "all"}
+    results = Results(*runs.read(args.paths))
+    tables = build_tables(results)
+    known = {*(table.name for table in tables), *SHOWN_TABLES, "all"}
     for name in args.show:
         if name not in known:
             raise ReportError(f"Unknown table '{name}' for --show. {did_you_mean(name, known)}")
-    write(reading, made, args.out, ", ".join(map(str, args.paths)))
-    for table in made:
+    write(results, tables, args.out, ", ".join(map(str, args.paths)))
+    for table in tables:
         if table.name in args.show or "all" in args.show:
             console.print(formats.rich(table))
-    for problem in reading.problems[:MAX_PROBLEMS]:
+    for problem in results.problems[:MAX_PROBLEMS]:
         console.print(Text(f"! {problem}"))
-    more = len(reading.problems) - MAX_PROBLEMS
+    more = len(results.problems) - MAX_PROBLEMS
     if more > 0:
         console.print(f"! and {more} more, all of them in {args.out / 'report.md'}")
-    num_runs = reading.frame["run"].nunique()
+    num_runs = results.num_runs
     console.print(
         f"{num_runs} {'run' if num_runs == 1 else 'runs'} read. Open {args.out / 'report.html'}; "
-        f"tables and figures lie beside it.",
+        "tables and figures are in the same folder.",
         soft_wrap=True,
     )
 

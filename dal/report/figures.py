@@ -1,126 +1,96 @@
-"""The figures: each one function of the frame of :func:`dal.report.load`.
+"""The figures of a report, one function for each.
 
 Drawn without a display, at the width of a column or a page of a two-column paper, in which their
-text is as large as a caption's. A panel is a dataset; a strategy has one colour everywhere.
+text is as large as a caption's. Each dataset has a panel; a strategy has one colour everywhere.
 """
 
-import functools
-import io
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ParamSpec, TypeVar
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from dal.report import palette, statistics, tables
+from dal.report import palette, rankings
+from dal.report.drawing import COLUMN, INK, PAGE, new_figure, with_settings
+from dal.report.results import Results
+from dal.report.table import duration
 
-COLUMN, PAGE = 3.4, 7.0  # inches: the widths of a column and of a page
 PANEL_HEIGHT = 2.2
 MAX_ACROSS = 3
-INK = "#1A1A1A"
-
-SETTINGS: dict[Any, Any] = {
-    "font.size": 8,
-    "axes.titlesize": 8,
-    "axes.labelsize": 8,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
-    "legend.fontsize": 7,
-    "text.color": INK,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "lines.linewidth": 1.3,
-    "lines.markersize": 3.2,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.6,
-    "pdf.fonttype": 42,  # text that a publisher's check accepts
-    "svg.fonttype": "none",  # text that can be searched, in the page's own typeface
-    "svg.hashsalt": "dal",  # the same picture is the same file
-}
 
 
-P = ParamSpec("P")
-Drawn = TypeVar("Drawn")
-
-
-def styled(draw: Callable[P, Drawn]) -> Callable[P, Drawn]:
-    """Draws with the settings above, whatever the caller's own are."""
-
-    @functools.wraps(draw)
-    def inside(*args: P.args, **kwargs: P.kwargs) -> Drawn:
-        with mpl.rc_context(SETTINGS):
-            return draw(*args, **kwargs)
-
-    return inside
-
-
-@styled
-def curves(frame: pd.DataFrame) -> Figure:
-    """Learning curves: mean accuracy over the labels, and a band of ± one standard deviation.
+@with_settings
+def learning_curves(results: Results, datasets: Sequence[str] | None = None) -> Figure:
+    """Mean accuracy over the number of labels, and a band of ± one standard deviation.
 
     Unfinished runs are thin lines, and enter no mean.
+
+    Args:
+        results: Of any runs.
+        datasets: Those to draw; all if None.
     """
-    figure, panels = _panels(frame)
+    figure, panels = _panels(datasets or results.datasets)
+    cycles = results.complete_runs.assign(height=100 * results.complete_runs["accuracy"])
     for dataset, axes in panels.items():
-        here = frame[frame["dataset"] == dataset]
-        _draw_curves(axes, _by_labels(statistics.counted(here), 100 * frame["accuracy"]))
+        _draw_curves(axes, cycles[cycles["dataset"] == dataset])
+        here = results.frame[results.frame["dataset"] == dataset]
         for (strategy, _), run in here[~here["complete"]].groupby(["strategy", "run"], sort=False):
             color = palette.style(strategy).color
             axes.plot(run["num_labeled"], 100 * run["accuracy"], color=color, linewidth=0.5)
         axes.set_ylabel("Accuracy (%)")
-    return _finished(figure, panels, "Number of labels", _handles(statistics.strategies(frame)))
+    handles = _line_handles(_strategies_of(results, panels))
+    return _label_and_legend(figure, panels, "Number of labels", handles)
 
 
-@styled
-def improvement(frame: pd.DataFrame) -> Figure:
-    """Accuracy improvement curves: the difference from random of the same seed, as the paper's.
+@with_settings
+def improvement_curves(results: Results, datasets: Sequence[str] | None = None) -> Figure:
+    """Difference of accuracy from random of the same seed, the paper's improvement curves.
 
     The mean over pairs, and a band of ± one standard deviation of the difference.
+
+    Args:
+        results: Of any runs.
+        datasets: Those to draw; all if None.
     """
-    figure, panels = _panels(frame)
-    cycles, paired = statistics.counted(frame), statistics.pairs(frame)
-    columns = ["run", "cycle", "num_labeled", "accuracy"]
-    ours = paired.merge(cycles[columns], on="run")
-    theirs = cycles[columns].rename(columns={"run": "baseline_run", "accuracy": "baseline"})
-    both = ours.merge(theirs, on=["baseline_run", "cycle", "num_labeled"])
-    gains = 100 * (both["accuracy"] - both["baseline"])
+    figure, panels = _panels(datasets or results.datasets)
+    gains = results.gains.rename(columns={"gain": "height"})
     for dataset, axes in panels.items():
         axes.axhline(0, color=palette.GREY, linewidth=0.8, linestyle="--", zorder=1)
-        here = both[both["dataset"] == dataset]
+        here = gains[gains["dataset"] == dataset]
         if here.empty:
-            _say(axes, "no run of random to compare to")
+            _write_instead(axes, "no run of random to compare to")
             continue
-        _draw_curves(axes, _by_labels(here, gains))
+        _draw_curves(axes, here)
         axes.set_ylabel("Improvement over\nrandom (points)")
-    return _finished(figure, panels, "Number of labels", _handles(statistics.strategies(frame)))
+    handles = _line_handles(_strategies_of(results, panels))
+    return _label_and_legend(figure, panels, "Number of labels", handles)
 
 
-@styled
-def times(frame: pd.DataFrame) -> Figure:
-    """Acquisition time a cycle as bars on a log axis; a dataset's devices lie side by side."""
-    seconds = statistics.times(frame)
-    figure, panels = _panels(frame, height=_bars_height(seconds))
-    devices = list(dict.fromkeys(seconds["device"]))
+@with_settings
+def time_bars(results: Results, datasets: Sequence[str] | None = None) -> Figure:
+    """Acquisition time per cycle as bars on a log axis; a dataset's devices are side by side.
+
+    Args:
+        results: Of any runs.
+        datasets: Those to draw; all if None.
+    """
+    names = datasets or results.datasets
+    times = results.times[results.times["dataset"].isin(names)]
+    figure, panels = _panels(names, height=_bars_height(times))
+    devices = list(dict.fromkeys(times["device"]))
     shades = dict(zip(devices, np.linspace(1, 0.4, len(devices)), strict=True))
     for dataset, axes in panels.items():
-        here = seconds[seconds["dataset"] == dataset]
+        here = times[times["dataset"] == dataset]
         positive = here.loc[here["seconds"] > 0, "seconds"]
         if positive.empty:
-            _say(axes, "no selection was timed")
+            _write_instead(axes, "no selection was timed")
             continue
         least = 10.0 ** math.floor(math.log10(positive.min()) - 0.01)
         _draw_bars(axes, here, shades, least)
@@ -130,59 +100,33 @@ def times(frame: pd.DataFrame) -> Figure:
         axes.set_xlim(least, positive.max() * 10 ** max(0.3, 0.3 * decades))
         axes.grid(visible=False, axis="y")
         axes.tick_params(axis="y", length=0)
-        _log_ticks(axes)
+        _set_time_ticks(axes)
     handles: list[Artist] = []
     if len(devices) > 1:
         handles = [
             Patch(color=palette.GREY, alpha=shade, linewidth=0, label=device)
             for device, shade in shades.items()
         ]
-    return _finished(figure, panels, "Time of a selection", handles)
+    return _label_and_legend(figure, panels, "Time of a selection", handles)
 
 
-def _draw_bars(
-    axes: Axes, seconds: pd.DataFrame, shades: Mapping[str, float], least: float
-) -> None:
-    """A row a strategy, a bar a device in it; a bar starts at ``least``, as a log axis has no 0."""
-    names = sorted(set(seconds["strategy"]), key=palette.order, reverse=True)
-    devices = [name for name in shades if name in set(seconds["device"])]
-    thick = 0.8 / len(devices)
-    for _, bar in seconds.iterrows():
-        level = names.index(bar["strategy"]) + 0.4 - thick * (devices.index(bar["device"]) + 0.5)
-        end = max(bar["seconds"], least)
-        color = palette.style(bar["strategy"]).color
-        axes.barh(
-            *(level, end - least, 0.92 * thick),
-            left=least,
-            color=color,
-            alpha=shades[bar["device"]],
-        )
-        axes.annotate(
-            tables.duration(bar["seconds"]),
-            (end, level),
-            xytext=(2, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=6,
-        )
-    axes.set_yticks(range(len(names)), map(palette.label, names))
+@with_settings
+def accuracy_against_time(results: Results, datasets: Sequence[str] | None = None) -> Figure:
+    """Improvement of the AUC over random against acquisition time: which cost is worth it.
 
+    The line joins the strategies that no other beats in less time.
 
-@styled
-def worth(frame: pd.DataFrame) -> Figure:
-    """Improvement of the AUC over random against acquisition time: who is worth their cost.
-
-    The line joins the strategies that none beats at less time.
+    Args:
+        results: Of any runs.
+        datasets: Those to draw; all if None.
     """
-    figure, panels = _panels(frame)
-    compared = statistics.comparisons(frame)
-    seconds = statistics.times(frame)
+    figure, panels = _panels(datasets or results.datasets)
+    compared = results.comparisons.dropna(subset="difference")
+    compared = compared.merge(results.times, on=["dataset", "strategy"])
     for dataset, axes in panels.items():
-        here = compared[compared["dataset"] == dataset].dropna(subset="difference")
-        points = here.merge(seconds, on=["dataset", "strategy"])
-        points = points[points["seconds"] > 0]
+        points = compared[(compared["dataset"] == dataset) & (compared["seconds"] > 0)]
         if points.empty:
-            _say(axes, "no run of random to compare to")
+            _write_instead(axes, "no run of random to compare to")
             continue
         axes.axhline(0, color=palette.GREY, linewidth=0.8, linestyle="--", zorder=1)
         for _, device in points.groupby("device", sort=False):
@@ -202,21 +146,20 @@ def worth(frame: pd.DataFrame) -> Figure:
                 capsize=0,
             )
         axes.set_xscale("log")
-        _log_ticks(axes)
+        _set_time_ticks(axes)
         axes.set_ylabel("AUC improvement over\nrandom (points)")
-    names = [name for name in statistics.strategies(frame) if palette.split(name)[0] != "random"]
-    return _finished(figure, panels, "Time of a selection", _handles(names))
+    names = [s for s in _strategies_of(results, panels) if palette.split(s)[0] != "random"]
+    return _label_and_legend(figure, panels, "Time of a selection", _line_handles(names))
 
 
-@styled
-def penalties(frame: pd.DataFrame) -> Figure:
+@with_settings
+def penalty_heat_map(results: Results) -> Figure:
     """The pairwise penalty matrix as a heat map; its last row is the mean of each column."""
-    matrix, _ = statistics.penalties(frame)
+    matrix = results.penalties.matrix
     names = [palette.label(name) for name in matrix.index]
     values = np.vstack([matrix.to_numpy(float), matrix.mean().to_numpy(float)])
     side = min(PAGE, max(COLUMN, 0.9 + 0.42 * len(names)))
-    figure = Figure(figsize=(side, 0.85 * side), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(side, 0.85 * side)
     axes = figure.add_subplot()
     most = max(1.0, float(np.nan_to_num(values).max(initial=0)))
     blues = LinearSegmentedColormap.from_list("penalties", ["#EAF1F7", palette.BLUE])
@@ -224,11 +167,13 @@ def penalties(frame: pd.DataFrame) -> Figure:
     for (row, column), value in np.ndenumerate(values):
         if math.isfinite(value):
             axes.text(
-                *(column, row, f"{value:.2f}"),
+                column,
+                row,
+                f"{value:.2f}",
                 ha="center",
                 va="center",
                 fontsize=6,
-                # Fixed, unlike INK: the cell beneath has the same colour on any page.
+                # Fixed, unlike INK: the cell below it has the same colour on any page.
                 color="#FFFFFF" if value > 0.85 * most else "#111111",
             )
     axes.axhline(len(names) - 0.5, color=INK, linewidth=1)
@@ -241,35 +186,33 @@ def penalties(frame: pd.DataFrame) -> Figure:
     return figure
 
 
-@styled
-def ranking(frame: pd.DataFrame) -> Figure | None:
-    """A critical-difference diagram (Demšar 2006); None where there is no ranking.
+@with_settings
+def critical_difference_diagram(results: Results) -> Figure | None:
+    """Mean ranks over datasets (Demšar 2006); None where there is no ranking.
 
-    Strategies lie at their mean rank; a bar joins those that Nemenyi's test cannot tell apart.
+    Strategies are at their mean rank; a bar joins those whose ranks do not differ significantly
+    in Nemenyi's test.
     """
-    found = statistics.ranking(frame)
-    if found is None:
+    ranking = results.ranking
+    if ranking is None:
         return None
-    ranks = found.ranks
-    groups = statistics.cliques(found)
+    ranks = ranking.ranks
+    groups = rankings.cliques(ranking)
     num = len(ranks)
     num_left = math.ceil(num / 2)
     depth = 0.5 + 0.22 * len(groups)
-    height = 0.5 + 0.2 * (depth / 0.5 + num_left)
-    figure = Figure(figsize=(COLUMN if num <= 8 else 5, height), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(COLUMN if num <= 8 else 5, 0.5 + 0.2 * (depth / 0.5 + num_left))
     axes = figure.add_subplot()
     axes.set_xlim(1 - 0.05 * num, num + 0.05 * num)
-    lowest = depth + 0.5 * num_left
-    axes.set_ylim(lowest, -1.6)
+    axes.set_ylim(depth + 0.5 * num_left, -1.6)
     axes.axis("off")
     axes.plot([1, num], [0, 0], color=INK, linewidth=0.8, clip_on=False)
     for rank in range(1, num + 1):
         axes.plot([rank, rank], [0, -0.18], color=INK, linewidth=0.8)
         axes.text(rank, -0.28, str(rank), ha="center", va="bottom", fontsize=7)
-    end = min(num, 1 + found.critical_difference)
+    end = min(num, 1 + ranking.critical_difference)
     axes.plot([1, end], [-1.15, -1.15], color=INK, linewidth=1.2, marker="|", markersize=5)
-    shown = f"critical difference {found.critical_difference:.2f}"
+    shown = f"critical difference {ranking.critical_difference:.2f}"
     axes.text((1 + end) / 2, -1.3, shown, ha="center", va="bottom", fontsize=7)
     for place, (name, rank) in enumerate(ranks.items()):
         is_left = place < num_left
@@ -294,47 +237,25 @@ def ranking(frame: pd.DataFrame) -> Figure | None:
     return figure
 
 
-@styled
-def encoded(figure: Figure, form: str) -> bytes:
-    """A figure as a file: ``png`` of 300 dots an inch, ``pdf`` or ``svg``."""
-    engine = figure.get_layout_engine()
-    if engine is not None:
-        # Once, and not again before each file.
-        engine.execute(figure)
-        figure.set_layout_engine("none")
-    stream = io.BytesIO()
-    dates = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
-    figure.savefig(stream, format=form, dpi=300, metadata=dates[form], transparent=form == "svg")
-    return stream.getvalue()
+FIGURES: dict[str, Callable[[Results], Figure | None]] = {  # by the names of their files
+    "learning_curves": learning_curves,
+    "improvement": improvement_curves,
+    "acquisition_time": time_bars,
+    "accuracy_against_time": accuracy_against_time,
+    "penalties": penalty_heat_map,
+    "ranking": critical_difference_diagram,
+}
 
 
-def inline_svg(figure: Figure, prefix: str) -> str:
-    """A figure as an SVG element for a page, in the page's ink and typeface.
-
-    Args:
-        figure: Any of the above.
-        prefix: Of its identifiers, which have to be unique in the page.
-    """
-    text = encoded(figure, "svg").decode()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r'\b(id="|url\(#|href="#)', rf"\g<1>{prefix}-", text)
-    text = re.sub(re.escape(INK), "currentColor", text, flags=re.IGNORECASE)
-    # As wide as the page allows, but not so wide that its text outgrows the page's.
-    width = f"max-width: {9 * figure.get_size_inches()[0]:.0f}rem"
-    return re.sub(r' width="[^"]*" height="[^"]*"', f' style="{width}"', text, count=1)
-
-
-def _panels(frame: pd.DataFrame, height: float = PANEL_HEIGHT) -> tuple[Figure, dict[str, Axes]]:
-    """A figure with a panel a dataset."""
-    names = statistics.datasets(frame)
-    across = min(MAX_ACROSS, len(names))
-    down = math.ceil(len(names) / across)
-    size = (COLUMN if across == 1 else PAGE, height * down + 0.5)
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
+def _panels(
+    datasets: Sequence[str], height: float = PANEL_HEIGHT
+) -> tuple[Figure, dict[str, Axes]]:
+    """A figure with one panel per dataset."""
+    across = min(MAX_ACROSS, len(datasets))
+    down = math.ceil(len(datasets) / across)
+    figure = new_figure(COLUMN if across == 1 else PAGE, height * down + 0.5)
     panels = {}
-    for place, name in enumerate(names, start=1):
+    for place, name in enumerate(datasets, start=1):
         axes = figure.add_subplot(down, across, place)
         axes.grid(alpha=0.25, linewidth=0.5)
         axes.set_axisbelow(True)
@@ -343,10 +264,10 @@ def _panels(frame: pd.DataFrame, height: float = PANEL_HEIGHT) -> tuple[Figure, 
     return figure, panels
 
 
-def _finished(
-    figure: Figure, panels: dict[str, Axes], label: str, handles: Sequence[Artist]
+def _label_and_legend(
+    figure: Figure, panels: Mapping[str, Axes], label: str, handles: Sequence[Artist]
 ) -> Figure:
-    """The figure with its axes named and, if there is anything to tell apart, a legend below."""
+    """Names the horizontal axes and, if there is anything to tell apart, adds a legend below."""
     for axes in panels.values():
         axes.set_xlabel(label)
     if handles:
@@ -363,55 +284,89 @@ def _finished(
     return figure
 
 
-def _handles(names: Sequence[str]) -> list[Artist]:
+def _strategies_of(results: Results, panels: Mapping[str, Axes]) -> list[str]:
+    """The strategies that any of the datasets drawn has, in their order."""
+    is_drawn = results.frame["dataset"].isin(list(panels))
+    found = set(results.frame.loc[is_drawn, "strategy"])
+    return [name for name in results.strategies if name in found]
+
+
+def _line_handles(strategies: Sequence[str]) -> list[Artist]:
     return [
         Line2D([], [], color=color, marker=marker, linestyle=dash, label=palette.label(name))
-        for name, (color, marker, dash) in ((name, palette.style(name)) for name in names)
+        for name, (color, marker, dash) in ((name, palette.style(name)) for name in strategies)
     ]
 
 
-def _by_labels(cycles: pd.DataFrame, heights: "pd.Series[float]") -> pd.DataFrame:
-    """Mean and spread over runs, by strategy and number of labels."""
-    values = cycles[["strategy", "num_labeled"]].assign(height=heights.loc[cycles.index])
-    grouped = values.groupby(["strategy", "num_labeled"], sort=True)["height"]
-    return grouped.agg(["mean", "std"]).reset_index()
-
-
-def _draw_curves(axes: Axes, points: pd.DataFrame) -> None:
-    names = sorted(set(points["strategy"]), key=palette.order)
-    for place, strategy in enumerate(names):
-        of = points[points["strategy"] == strategy]
+def _draw_curves(axes: Axes, cycles: pd.DataFrame) -> None:
+    """Draws mean and spread over runs of the column ``height``, a curve for each strategy."""
+    grouped = cycles.groupby(["strategy", "num_labeled"], sort=True)["height"]
+    points = grouped.agg(["mean", "std"]).reset_index()
+    for place, strategy in enumerate(sorted(set(points["strategy"]), key=palette.order)):
+        of_strategy = points[points["strategy"] == strategy]
         color, marker, dash = palette.style(strategy)
-        x, y = of["num_labeled"].to_numpy(), of["mean"].to_numpy()
+        x, y = of_strategy["num_labeled"].to_numpy(), of_strategy["mean"].to_numpy()
         every = max(1, len(x) // 5)
-        # Markers of one curve lie between those of the others.
+        # Markers of one curve are between those of the others.
         where = (place % every, every)
         axes.plot(x, y, color=color, linestyle=dash, marker=marker, markevery=where)
-        spread = of["std"].fillna(0).to_numpy()
+        spread = of_strategy["std"].fillna(0).to_numpy()
         axes.fill_between(x, y - spread, y + spread, color=color, alpha=0.12, linewidth=0)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
 
 
-def _bars_height(seconds: pd.DataFrame) -> float:
-    if seconds.empty:
+def _draw_bars(axes: Axes, times: pd.DataFrame, shades: Mapping[str, float], least: float) -> None:
+    """Draws a row for each strategy, with a bar for each device.
+
+    A bar starts at ``least``, as a log axis has no 0.
+    """
+    names = sorted(set(times["strategy"]), key=palette.order, reverse=True)
+    devices = [name for name in shades if name in set(times["device"])]
+    thickness = 0.8 / len(devices)
+    for _, bar in times.iterrows():
+        offset = thickness * (devices.index(bar["device"]) + 0.5)
+        level = names.index(bar["strategy"]) + 0.4 - offset
+        end = max(bar["seconds"], least)
+        axes.barh(
+            level,
+            end - least,
+            height=0.92 * thickness,
+            left=least,
+            color=palette.style(bar["strategy"]).color,
+            alpha=shades[bar["device"]],
+        )
+        axes.annotate(
+            duration(bar["seconds"]),
+            (end, level),
+            xytext=(2, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=6,
+        )
+    axes.set_yticks(range(len(names)), map(palette.label, names))
+
+
+def _bars_height(times: pd.DataFrame) -> float:
+    if times.empty:
         return PANEL_HEIGHT
-    bars = seconds.groupby("dataset").agg(
+    bars = times.groupby("dataset").agg(
         strategies=("strategy", "nunique"), devices=("device", "nunique")
     )
     return max(1.2, 0.5 + 0.17 * int((bars["strategies"] * bars["devices"].clip(1, 3)).max()))
 
 
-def _log_ticks(axes: Axes) -> None:
+def _set_time_ticks(axes: Axes) -> None:
     axes.xaxis.set_major_locator(LogLocator(numticks=6))
-    axes.xaxis.set_major_formatter(lambda value, _: _power(value))
+    axes.xaxis.set_major_formatter(lambda value, _: _tick_label(value))
     axes.xaxis.set_minor_locator(LogLocator(subs=(), numticks=6))
 
 
-def _power(seconds: float) -> str:
+def _tick_label(seconds: float) -> str:
     return f"{seconds:g} s" if seconds > 0.05 else f"{1000 * seconds:g} ms"
 
 
-def _say(axes: Axes, text: str) -> None:
+def _write_instead(axes: Axes, text: str) -> None:
+    """Writes into an empty panel why it is empty."""
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", fontsize=7)
     axes.set_xticks([])
     axes.set_yticks([])

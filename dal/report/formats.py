@@ -1,4 +1,4 @@
-"""A table as text: for a terminal, in Markdown and in LaTeX."""
+"""Tables as text: for a terminal, in Markdown and in LaTeX."""
 
 import re
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from rich.console import Group
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from dal.report.tables import Cell, Table
+from dal.report.table import Cell, Table
 
 SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -33,19 +33,19 @@ LATEX = {
 
 
 def rich(table: Table) -> Group:
-    """For a terminal; notes are numbered and lie below."""
-    fitted = table.fitted()
-    notes = fitted.notes()
+    """For a terminal; notes are numbered and stand below the table."""
+    table = table.fit_to_page()
+    notes = table.notes()
     shown = RichTable(
-        title=fitted.title,
+        title=table.title,
         title_justify="left",
         title_style="bold",
         box=None,
         pad_edge=False,
     )
-    for place, name in enumerate(fitted.header):
+    for place, name in enumerate(table.header):
         shown.add_column(name, justify="left" if place == 0 else "right", overflow="fold")
-    for row in fitted.rows:
+    for row in table.rows:
         shown.add_row(
             *(
                 Text(
@@ -55,35 +55,30 @@ def rich(table: Table) -> Group:
                 for cell in row
             )
         )
-    return Group(shown, *(Text(line) for line in [*fitted.remarks, *_numbered(notes)]), "")
+    return Group(shown, *(Text(line) for line in [*table.remarks, *_number_notes(notes)]), "")
 
 
-def markdown(table: Table, level: int = 2) -> str:
-    """In GitHub's Markdown, with its heading, caption and notes.
-
-    Args:
-        table: Of any kind.
-        level: Of the heading.
-    """
-    fitted = table.fitted()
-    notes = fitted.notes()
-    lines = [f"{'#' * level} {fitted.title}", "", markdown_text(fitted.caption), ""]
-    lines.append(f"| {' | '.join(map(markdown_text, fitted.header))} |")
-    lines.append(f"| {' | '.join(['---', *['---:'] * (len(fitted.header) - 1)])} |")
-    for row in fitted.rows:
+def markdown(table: Table) -> str:
+    """In GitHub's Markdown, with its heading, caption and notes."""
+    table = table.fit_to_page()
+    notes = table.notes()
+    lines = [f"## {table.title}", "", markdown_text(table.caption), ""]
+    lines.append(f"| {' | '.join(map(markdown_text, table.header))} |")
+    lines.append(f"| {' | '.join(['---', *['---:'] * (len(table.header) - 1)])} |")
+    for row in table.rows:
         cells = []
         for cell in row:
             text = markdown_text(cell.text)
             bold = f"**{text}**" if cell.is_best else text
             cells.append(bold + markdown_text(cell.marks) + _references(cell, notes))
         lines.append(f"| {' | '.join(cells)} |")
-    for remark in [*fitted.remarks, *_numbered(notes)]:
+    for remark in [*table.remarks, *_number_notes(notes)]:
         lines += ["", markdown_text(remark)]
     return "\n".join(lines) + "\n"
 
 
 def document(tables: Sequence[Table], problems: Sequence[str]) -> str:
-    """All tables in one Markdown text, what has to be known about the runs first."""
+    """All tables in one Markdown text; what has to be known about the runs comes first."""
     parts = ["# Active learning report\n"]
     if problems:
         items = "\n".join(f"- {markdown_text(problem)}" for problem in problems)
@@ -93,11 +88,11 @@ def document(tables: Sequence[Table], problems: Sequence[str]) -> str:
 
 def latex(table: Table) -> str:
     r"""As a ``table`` environment for ``\usepackage{booktabs}``, with a caption and a label."""
-    fitted = table.fitted()
-    notes = fitted.notes()
-    columns = "l" + "r" * (len(fitted.header) - 1)
-    body = [" & ".join(map(latex_text, fitted.header)) + r" \\", r"\midrule"]
-    for row in fitted.rows:
+    table = table.fit_to_page()
+    notes = table.notes()
+    columns = "l" + "r" * (len(table.header) - 1)
+    body = [" & ".join(map(latex_text, table.header)) + r" \\", r"\midrule"]
+    for row in table.rows:
         cells = []
         for cell in row:
             text = latex_text(cell.text)
@@ -111,13 +106,13 @@ def latex(table: Table) -> str:
     below = [
         rf"\textsuperscript{{{place}}} {latex_text(note)}" for place, note in enumerate(notes, 1)
     ]
-    remarks = [*map(latex_text, fitted.remarks), *below]
+    remarks = [*map(latex_text, table.remarks), *below]
     return "\n".join(
         [
             r"\begin{table}",
             r"\centering",
-            rf"\caption{{{latex_text(fitted.caption)}}}",
-            rf"\label{{tab:{fitted.name}}}",
+            rf"\caption{{{latex_text(table.caption)}}}",
+            rf"\label{{tab:{table.name}}}",
             rf"\begin{{tabular}}{{{columns}}}",
             r"\toprule",
             *body,
@@ -132,7 +127,7 @@ def latex(table: Table) -> str:
 
 
 def latex_text(text: str) -> str:
-    r"""Plain text with what LaTeX would take for a command escaped.
+    r"""Plain text in which characters with a meaning in LaTeX are escaped.
 
     Example:
         >>> print(latex_text("bait_exp: +1.0 ± 0.2 (50%)"))
@@ -142,7 +137,7 @@ def latex_text(text: str) -> str:
 
 
 def markdown_text(text: str) -> str:
-    r"""Plain text with what Markdown would take for markup escaped.
+    r"""Plain text in which characters with a meaning in Markdown are escaped.
 
     Example:
         >>> print(markdown_text("bait_exp [top_classes=5]"))
@@ -151,7 +146,7 @@ def markdown_text(text: str) -> str:
     return re.sub(r"([\\|*_\[\]<>`])", r"\\\1", text)
 
 
-def _numbered(notes: Sequence[str]) -> list[str]:
+def _number_notes(notes: Sequence[str]) -> list[str]:
     return [f"{_superscript(place)} {note}" for place, note in enumerate(notes, 1)]
 
 

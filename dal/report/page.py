@@ -1,18 +1,17 @@
-"""The report as one page: everything inside it, nothing fetched."""
+"""The report as one page for a browser: everything is inside it, nothing is fetched."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import NamedTuple
 
 import jinja2
-import pandas as pd
 from matplotlib.figure import Figure
 
 import dal
-from dal.report import figures, statistics
-from dal.report.runs import Reading
-from dal.report.tables import Table
+from dal.report import drawing, figures
+from dal.report.results import Results
+from dal.report.table import Table
 
 
 class Picture(NamedTuple):
@@ -28,7 +27,7 @@ class Section:
 
     title: str
     text: str = ""
-    known: list[str] = field(default_factory=list)
+    known: Sequence[str] = ()
     figures: list[Picture] = field(default_factory=list)
     caption: str = ""
     tables: list[Table] = field(default_factory=list)
@@ -39,107 +38,107 @@ class Section:
         return "".join(char if char.isalnum() else "-" for char in self.title.lower())
 
 
-def html(reading: Reading, made: list[Table], source: str) -> str:
+def html(results: Results, tables: Sequence[Table], source: str) -> str:
     """The page.
 
     Args:
-        reading: What was read.
-        made: All tables of it.
-        source: Where it was read from, in words.
+        results: What is drawn.
+        tables: All tables of them.
+        source: Where the runs were read from, in words.
     """
-    frame = reading.frame
-    by_name = {table.name: table.fitted() for table in made}
-    ranked = figures.ranking(frame)
-    beaten = figures.penalties(frame)
+    by_name = {table.name: table.fit_to_page() for table in tables}
 
-    def chosen(*names: str) -> list[Table]:
+    def choose(*names: str) -> list[Table]:
         return [by_name[name] for name in names if name in by_name]
 
+    heat_map = drawing.inline_svg(figures.penalty_heat_map(results), "penalties")
     sections = [
-        *([Section("Read this first", known=reading.problems)] if reading.problems else []),
-        Section("Accuracy (AUC)", tables=chosen("table_5")),
+        *([Section("Read this first", known=results.problems)] if results.problems else []),
+        Section("Accuracy (AUC)", tables=choose("table_5")),
         Section(
             "Learning curves",
-            figures=_panels(figures.curves, frame, "Learning curves"),
+            figures=_pictures(figures.learning_curves, results, "Learning curves"),
             caption="Mean accuracy over complete runs, band: ± one standard deviation. Thin lines: "
             "unfinished runs.",
         ),
         Section(
             "Improvement over random",
-            figures=_panels(figures.improvement, frame, "Accuracy improvement over random"),
+            figures=_pictures(
+                figures.improvement_curves, results, "Accuracy improvement over random"
+            ),
             caption="Difference of accuracy from the random run of the same seed and initial pool: "
             "mean and ± one standard deviation over seeds.",
         ),
         Section(
             "Acquisition time",
-            figures=_panels(figures.times, frame, "Acquisition time"),
+            figures=_pictures(figures.time_bars, results, "Acquisition time"),
             caption="Mean wall time of one selection; the axis is logarithmic.",
-            tables=chosen("table_3", "table_4", "acquisition_time"),
+            tables=choose("table_3", "table_4", "acquisition_time"),
         ),
         Section(
             "Accuracy against time",
-            figures=_panels(figures.worth, frame, "AUC improvement against acquisition time"),
+            figures=_pictures(
+                figures.accuracy_against_time, results, "AUC improvement against acquisition time"
+            ),
             caption="Mean ± one standard deviation over seeds. The line joins the strategies that "
             "no other beats in less time.",
         ),
-        Section("Label savings", tables=chosen("savings")),
-        Section("Tests", tables=chosen("comparisons", "over_datasets")),
+        Section("Label savings", tables=choose("savings")),
+        Section("Tests", tables=choose("comparisons", "over_datasets")),
         Section(
             "Pairwise penalties",
-            figures=[Picture("Heat map of the table below", figures.inline_svg(beaten, "beaten"))],
-            tables=chosen("penalties"),
+            figures=[Picture("Heat map of the table below", heat_map)],
+            tables=choose("penalties"),
         ),
-        _ranking_section(ranked, chosen("ranking")),
-        Section("Runs", tables=chosen("runs")),
-        _configuration_section(chosen("configuration")),
+        _ranking_section(results, choose("ranking")),
+        Section("Runs", tables=choose("runs")),
+        _configuration_section(choose("configuration")),
     ]
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     template = resources.files("dal.report").joinpath("page.html.jinja").read_text("utf-8")
-    num_runs = frame["run"].nunique()
+    names = results.datasets
+    num_runs = results.num_runs
     return environment.from_string(template).render(
-        title=f"Active learning: {_listed(statistics.datasets(frame))}",
+        title="Active learning: "
+        + (", ".join(names) if len(names) <= 4 else f"{len(names)} datasets"),
         subtitle=f"{num_runs} {'run' if num_runs == 1 else 'runs'} in {source}, by dal "
         f"{dal.__version__}.",
         sections=sections,
     )
 
 
-def _panels(
-    draw: Callable[[pd.DataFrame], Figure], frame: pd.DataFrame, what: str
+def _pictures(
+    draw: Callable[[Results, Sequence[str]], Figure], results: Results, what: str
 ) -> list[Picture]:
-    """A figure a dataset: a grid of them fits any width."""
+    """One figure per dataset: a grid of them fits any width."""
     return [
         Picture(
             f"{what}: {dataset}",
-            figures.inline_svg(draw(frame[frame["dataset"] == dataset]), f"{draw.__name__}{place}"),
+            drawing.inline_svg(draw(results, [dataset]), f"{draw.__name__}{place}"),
         )
-        for place, dataset in enumerate(statistics.datasets(frame))
+        for place, dataset in enumerate(results.datasets)
     ]
 
 
-def _ranking_section(figure: Figure | None, made: list[Table]) -> Section:
+def _ranking_section(results: Results, tables: list[Table]) -> Section:
+    figure = figures.critical_difference_diagram(results)
     if figure is None:
         return Section(
             "Ranking over datasets",
             text="A ranking needs at least two datasets with two strategies in common.",
         )
-    picture = Picture("Critical-difference diagram", figures.inline_svg(figure, "ranking"))
+    picture = Picture("Critical-difference diagram", drawing.inline_svg(figure, "ranking"))
     return Section(
         "Ranking over datasets",
         figures=[picture],
-        caption="Mean ranks; a bar joins strategies that Nemenyi's test does not tell apart.",
-        tables=made,
+        caption="Mean ranks; a bar joins strategies whose ranks do not differ significantly in "
+        "Nemenyi's test.",
+        tables=tables,
     )
 
 
-def _configuration_section(made: list[Table]) -> Section:
+def _configuration_section(tables: list[Table]) -> Section:
     title = "Differences between configurations"
-    if not made or not made[0].rows:
+    if not tables or not tables[0].rows:
         return Section(title, text="None but strategy and seed.")
-    return Section(title, tables=made)
-
-
-def _listed(names: list[str]) -> str:
-    if len(names) > 4:
-        return f"{len(names)} datasets"
-    return ", ".join(names)
+    return Section(title, tables=tables)

@@ -1,12 +1,12 @@
-"""One colour, marker and line style a strategy, in every figure.
+"""One colour, marker and line style for each strategy, in every figure.
 
 Colours alone tell at most eight things apart for everyone, so no two known strategies share a
-marker, and colours that are close to a colour-blind eye have different lines. All of them are of
-middling lightness: they are read on white paper and on a dark page.
+marker, and colours that look alike to a colour-blind reader have different lines. All of them are
+of medium lightness: they can be seen on white paper and on a dark page.
 
 References:
     Okabe and Ito (2008), "Color universal design"; Tol (2021), "Colour schemes", for the two
-    colours beyond theirs. Their black and yellow vanish on dark and on white, and are not used.
+    further colours. Their black and yellow, which vanish on dark and on white, are not used.
 """
 
 import colorsys
@@ -66,7 +66,7 @@ def style(strategy: str) -> Style:
 
 
 def _of_hue(hue: float) -> str:
-    """A colour of middling luminance: at equal lightness, yellow would vanish and blue darken."""
+    """A colour of medium luminance; at equal lightness, yellow would vanish and blue darken."""
     for lightness in range(30, 100):
         rgb = colorsys.hls_to_rgb(hue, lightness / 100, 0.55)
         linear = [
@@ -78,7 +78,7 @@ def _of_hue(hue: float) -> str:
 
 
 def label(strategy: str) -> str:
-    """The name that a reader sees: the paper's, where it has one.
+    """The name that a reader sees: that of the paper, where it has one.
 
     Example:
         >>> label("bait_exp"), label("bait_exp [top_classes=5]"), label("mine")
@@ -96,7 +96,7 @@ def order(strategy: str) -> tuple[int, str]:
 
 
 def split(strategy: str) -> tuple[str, str]:
-    """A strategy's plain name, and what in brackets tells its variant apart.
+    """A strategy's plain name, and its variant in brackets.
 
     Example:
         >>> split("bait_exp [top_classes=5]")

@@ -1,4 +1,4 @@
-"""Run directories as one data frame, a row a cycle.
+"""Run directories as one data frame, one row per cycle.
 
 Columns:
 
@@ -6,14 +6,13 @@ Columns:
   configuration (``name``, ``strategy_name``, ``seed``), never from its path.
 * ``cycle``, ``num_labeled``, ``accuracy`` and the other metrics (fractions), ``fit_seconds``,
   ``query_seconds`` (missing in the last cycle), ``peak_memory_mib``: as in ``curve.csv``.
-* ``complete``: whether the run has all the cycles that it was to have. ``num_cycles``: how many
-  those are.
-* ``repeat``: 0, or 1 and more for further runs of the same dataset, strategy and seed.
+* ``complete``: whether the run has all of its ``num_cycles`` cycles.
+* ``repeat``: 0; 1 and more for further runs of the same dataset, strategy and seed.
 * ``device``, ``fingerprint`` (of the data) and ``pool`` (a digest of the initial pool); missing
   where the run does not say.
 
-Runs of different settings are never of one dataset and strategy here: where the settings under a
-name differ, ``dataset`` is ``name [key=value]``, and where only the strategy's own arguments do,
+Runs of different settings never share dataset and strategy here: where the settings under one name
+differ, ``dataset`` is ``name [key=value]``, and where only the strategy's own arguments do,
 ``strategy`` is ``strategy_name [key=value]``.
 """
 
@@ -22,6 +21,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +29,7 @@ import pandas as pd
 
 from dal.errors import RecordError, ReportError
 from dal.experiment import identity
-from dal.experiment.identity import IGNORED_ON_RESUME
+from dal.experiment.identity import IGNORED_ON_RESUME, NOT_SET
 from dal.experiment.record import (
     ACQUISITIONS,
     CONFIG,
@@ -39,24 +39,23 @@ from dal.experiment.record import (
     RunDirectory,
 )
 
-NOT_SET = "(not set)"
 IDENTITY = ("name", "strategy_name", "seed")
-# Where a run ran and where its data lay change its times, not what it is a run of: the device is
-# a column of its own, and a fingerprint says whether the data are the same.
+# Where a run ran, and where its data were, change its times and not what it is a run of: the device
+# is a column of its own, and a fingerprint says whether the data are the same.
 PLACE_KEYS = ("data.path", "trainer.accelerator", "trainer.devices")
 FINGERPRINT = "data.fingerprint"
 
-MAX_LABEL = 60  # characters in brackets; longer ones become letters
+MAX_LABEL = 60  # characters in brackets; longer ones become numbers
 
 
 class Reading(NamedTuple):
     """What was found.
 
     Attributes:
-        frame: A row a cycle, as above.
-        configurations: A row a run, indexed by ``run``: the dotted keys of its configuration that
-            are not the same in every run, with ``dataset``, ``strategy`` and ``seed``.
-        problems: What was left out or is shown apart, a sentence or two each.
+        frame: One row per cycle, as above.
+        configurations: One row per run, indexed by ``run``: ``dataset``, ``strategy``, ``seed``,
+            and the dotted keys of the configurations that are not the same in every run.
+        problems: What was left out or is shown separately, in one or two sentences each.
     """
 
     frame: pd.DataFrame
@@ -66,7 +65,7 @@ class Reading(NamedTuple):
 
 @dataclass
 class Run:
-    """One run directory, read."""
+    """What one run directory holds."""
 
     path: str
     config: dict[str, Any]
@@ -82,7 +81,7 @@ class Run:
 
     @property
     def seed(self) -> int:
-        """The seed, which strategies to be compared share."""
+        """The seed, which the runs of a pair share."""
         return int(self.config["seed"])
 
     @property
@@ -94,18 +93,18 @@ class Run:
 
     @property
     def is_complete(self) -> bool:
-        """Whether all of its cycles are there."""
+        """Whether it has all of its cycles."""
         return len(self.progress.results) == self.num_cycles
 
     @property
     def fingerprint(self) -> str | None:
-        """Of the data that it was made from."""
+        """The fingerprint of its data, if it is known."""
         data = self.summary.get("data")
         return data.get("fingerprint") if isinstance(data, Mapping) else None
 
-    @property
+    @cached_property
     def pool(self) -> str | None:
-        """A digest of the initial pool; the order does not count."""
+        """A digest of the initial pool, whatever its order; None without one."""
         if not self.progress.acquired:
             return None
         indices = sorted(self.progress.acquired[0].tolist())
@@ -115,7 +114,9 @@ class Run:
         """Everything that has to be alike for two runs to be of the same dataset."""
         held_apart = (*IDENTITY, *IGNORED_ON_RESUME, *PLACE_KEYS, "strategy")
         settings = {
-            key: value for key, value in self.config.items() if not _is_below(key, held_apart)
+            key: value
+            for key, value in self.config.items()
+            if not identity.is_below(key, held_apart)
         }
         if "al.num_acq" not in self.config:
             settings["cycles"] = self.num_cycles
@@ -130,16 +131,16 @@ def read(paths: Iterable[str | Path]) -> Reading:
     """Reads every run directory below some directories.
 
     Args:
-        paths: Directories, searched to any depth, hidden ones excepted.
+        paths: Directories, searched to any depth; hidden ones are skipped.
 
     Raises:
-        ReportError: If a path is no directory, or no run with a finished cycle is found.
+        ReportError: If a path is not a directory, or no run with a finished cycle is found.
     """
     problems: list[str] = []
     runs = []
     folders = [str(path) for path in paths]
-    for folder in _candidates(folders, problems):
-        run = _run(folder, problems)
+    for folder in _find_candidates(folders, problems):
+        run = _read_run(folder, problems)
         if run is not None:
             runs.append(run)
     if not runs:
@@ -149,23 +150,23 @@ def read(paths: Iterable[str | Path]) -> Reading:
             "none with a finished cycle. `python -m dal.train` writes them to outputs/."
             + (f"\n{found}" if found else "")
         )
-    problems += _told_apart(runs)
-    problems += _repeats(runs)
-    problems += _unfinished(runs)
-    problems += _same_data(runs)
-    problems += _not_on_test(runs)
-    return Reading(_frame(runs), _configurations(runs), problems)
+    problems += _separate_settings(runs)
+    problems += _number_repeats(runs)
+    problems += _find_unfinished(runs)
+    problems += _find_equal_data(runs)
+    problems += _find_other_splits(runs)
+    return Reading(_build_frame(runs), _build_configurations(runs), problems)
 
 
-def _candidates(folders: Sequence[str], problems: list[str]) -> list[Path]:
-    """Directories with at least one file of a run, each once."""
+def _find_candidates(folders: Sequence[str], problems: list[str]) -> list[Path]:
+    """Directories with files of a run, each once; says in ``problems`` which cannot be read."""
     found: dict[Path, Path] = {}
     for folder in folders:
         if not Path(folder).is_dir():
             raise ReportError(
                 f"Expected a directory of runs, got {folder}, which is "
-                f"{'a file' if Path(folder).exists() else 'not there'}. Runs lie in outputs/ "
-                "unless output_root=DIR said otherwise."
+                f"{'a file' if Path(folder).exists() else 'not there'}. Runs are in outputs/ "
+                "unless they were started with output_root=DIR."
             )
 
         def unreadable(error: OSError) -> None:
@@ -173,21 +174,21 @@ def _candidates(folders: Sequence[str], problems: list[str]) -> list[Path]:
 
         for place, subfolders, files in os.walk(folder, onerror=unreadable):
             subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-            # Other tools, too, leave a config.yaml; one alone is no run.
+            # Other tools, too, leave a config.yaml: one alone does not make a run.
             if {CURVE, ACQUISITIONS} & set(files) or {CONFIG, SUMMARY} <= set(files):
                 found.setdefault(Path(place).resolve(), Path(place))
     return list(found.values())
 
 
-def _run(folder: Path, problems: list[str]) -> Run | None:
+def _read_run(folder: Path, problems: list[str]) -> Run | None:
     directory = RunDirectory(folder, {})
     try:
         if not (folder / CONFIG).exists():
-            raise RecordError(f"{folder} holds results but no {CONFIG} that says of which run.")
+            raise RecordError(f"{folder} holds results, but no {CONFIG} that says of which run.")
         config = identity.settings(directory.read_config())
         absent = [key for key in IDENTITY if config.get(key) is None]
         if absent:
-            raise RecordError(f"{folder / CONFIG} says nothing of {', '.join(absent)}.")
+            raise RecordError(f"{folder / CONFIG} does not say {', '.join(absent)}.")
         try:
             int(config["seed"])
         except (TypeError, ValueError):
@@ -207,10 +208,10 @@ def _run(folder: Path, problems: list[str]) -> Run | None:
     return run
 
 
-def _told_apart(runs: Sequence[Run]) -> list[str]:
-    """Gives runs of different settings different datasets or strategies, and says which."""
+def _separate_settings(runs: Sequence[Run]) -> list[str]:
+    """Gives runs of different settings different datasets or strategies; returns what differs."""
     problems = []
-    for name, group in _grouped(runs, lambda run: run.dataset).items():
+    for name, group in _group(runs, lambda run: run.dataset).items():
         settings = [run.settings() for run in group]
         fingerprints = {run.fingerprint for run in group} - {None}
         if len(fingerprints) > 1:
@@ -219,44 +220,44 @@ def _told_apart(runs: Sequence[Run]) -> list[str]:
         elif fingerprints and any(run.fingerprint is None for run in group):
             missing = sum(run.fingerprint is None for run in group)
             problems.append(
-                f"{name}: {missing} of {len(group)} runs do not say which data they were made "
-                "from. They are taken to be the others', but not paired with them."
+                f"{name}: {missing} of {len(group)} runs do not say which data they used. "
+                "They are reported with the others, but not paired with them."
             )
-        labels, differences = _labels(name, settings)
+        labels, differences = _label_differences(name, settings)
         for run, label in zip(group, labels, strict=True):
             run.dataset = label
         if differences:
             problems.append(
                 f"{name}: the runs under this name differ in {differences}. They are reported "
-                "apart, as datasets of their own."
+                "separately, as datasets of their own."
             )
-    by_strategy = _grouped(runs, lambda run: (run.dataset, run.strategy))
+    by_strategy = _group(runs, lambda run: (run.dataset, run.strategy))
     for (dataset, strategy), group in by_strategy.items():
-        labels, differences = _labels(strategy, [run.options() for run in group])
+        labels, differences = _label_differences(strategy, [run.options() for run in group])
         for run, label in zip(group, labels, strict=True):
             run.strategy = label
         if differences:
             problems.append(
                 f"{dataset}, {strategy}: the runs differ in {differences}. They are reported "
-                "apart, as strategies of their own."
+                "separately, as strategies of their own."
             )
     return problems
 
 
-def _labels(name: str, settings: Sequence[Mapping[str, Any]]) -> tuple[list[str], str]:
-    """A label for each, equal where the settings are, and in words what differs."""
+def _label_differences(name: str, settings: Sequence[Mapping[str, Any]]) -> tuple[list[str], str]:
+    """A label for each, equal where the settings are equal, and what differs, in words."""
     keys = sorted({key for those in settings for key in those})
-    values = {key: [_shown(those.get(key, NOT_SET)) for those in settings] for key in keys}
+    values = {key: [_as_text(those.get(key, NOT_SET)) for those in settings] for key in keys}
     differing = [key for key in keys if len(set(values[key])) > 1]
     if not differing:
         return [name] * len(settings), ""
-    inside = [
+    variants = [
         ", ".join(f"{key.removeprefix('strategy.')}={values[key][row]}" for key in differing)
         for row in range(len(settings))
     ]
-    if max(map(len, inside)) > MAX_LABEL:
-        kinds = list(dict.fromkeys(inside))
-        inside = [f"settings {kinds.index(those) + 1}" for those in inside]
+    if max(map(len, variants)) > MAX_LABEL:
+        kinds = list(dict.fromkeys(variants))
+        variants = [f"settings {kinds.index(variant) + 1}" for variant in variants]
     differences = "; ".join(
         f"{key} ("
         + ", ".join(
@@ -266,35 +267,31 @@ def _labels(name: str, settings: Sequence[Mapping[str, Any]]) -> tuple[list[str]
         + ")"
         for key in differing
     )
-    return [f"{name} [{those}]" for those in inside], differences
+    return [f"{name} [{variant}]" for variant in variants], differences
 
 
-def _repeats(runs: Sequence[Run]) -> list[str]:
-    """Numbers the runs of the same seed, complete ones first, and names them."""
+def _number_repeats(runs: Sequence[Run]) -> list[str]:
+    """Numbers the runs of the same seed, complete ones first; returns a message for each seed."""
     problems = []
-    same = _grouped(runs, lambda run: (run.dataset, run.strategy, run.seed))
+    same = _group(runs, lambda run: (run.dataset, run.strategy, run.seed))
     for (dataset, strategy, seed), group in same.items():
         if len(group) == 1:
             continue
         group.sort(key=lambda run: (not run.is_complete, run.path))
         for repeat, run in enumerate(group):
             run.repeat = repeat
-        curves = {tuple(result.num_labeled for result in run.progress.results) for run in group}
-        curves_alike = len(curves) == 1 and all(
-            [result.metrics for result in run.progress.results]
-            == [result.metrics for result in group[0].progress.results]
-            for run in group
-        )
+        curves = [[(r.num_labeled, r.metrics) for r in run.progress.results] for run in group]
+        are_equal = all(curve == curves[0] for curve in curves)
         problems.append(
             f"{dataset}, {strategy}, seed {seed}: {len(group)} runs, "
-            f"{'with equal' if curves_alike else 'with different'} curves. A seed counts once: "
+            f"with {'equal' if are_equal else 'different'} curves. A seed counts once: "
             f"only {group[0].path} is used, and {', '.join(run.path for run in group[1:])} "
             "only for times on other devices."
         )
     return problems
 
 
-def _unfinished(runs: Sequence[Run]) -> list[str]:
+def _find_unfinished(runs: Sequence[Run]) -> list[str]:
     return [
         f"Unfinished: {run.path} has {len(run.progress.results)} of "
         f"{run.num_cycles or 'an unknown number of'} cycles. It is drawn as a thin line and "
@@ -304,20 +301,20 @@ def _unfinished(runs: Sequence[Run]) -> list[str]:
     ]
 
 
-def _same_data(runs: Sequence[Run]) -> list[str]:
+def _find_equal_data(runs: Sequence[Run]) -> list[str]:
     names: dict[str, list[str]] = {}
     for run in runs:
         if run.fingerprint is not None and run.dataset not in names.setdefault(run.fingerprint, []):
             names[run.fingerprint].append(run.dataset)
     return [
-        f"{' and '.join(sorted(those))} hold the same data: what is computed over datasets counts "
-        "them as several, though they are not independent."
-        for those in names.values()
-        if len(those) > 1
+        f"{' and '.join(sorted(datasets))} hold the same data: what is computed over datasets "
+        "counts them as several, although they are not independent."
+        for datasets in names.values()
+        if len(datasets) > 1
     ]
 
 
-def _not_on_test(runs: Sequence[Run]) -> list[str]:
+def _find_other_splits(runs: Sequence[Run]) -> list[str]:
     splits = {run.dataset: str(run.config.get("eval_split", "test")) for run in runs}
     return [
         f"{dataset}: accuracies are on {split}, the part for the choice of hyperparameters, and "
@@ -327,13 +324,10 @@ def _not_on_test(runs: Sequence[Run]) -> list[str]:
     ]
 
 
-def _frame(runs: Sequence[Run]) -> pd.DataFrame:
-    # By columns: a dictionary a row would take many times the memory.
+def _build_frame(runs: Sequence[Run]) -> pd.DataFrame:
+    # By columns: one dictionary per row would take many times the memory.
     rows = [(run, result) for run in runs for result in run.progress.results]
     metrics = list(dict.fromkeys(name for _, result in rows for name in result.metrics))
-    constant = {
-        run.path: (run.num_cycles, run.is_complete, run.fingerprint, run.pool) for run in runs
-    }
     columns: dict[str, list[Any]] = {
         "run": [run.path for run, _ in rows],
         "dataset": [run.dataset for run, _ in rows],
@@ -345,19 +339,19 @@ def _frame(runs: Sequence[Run]) -> pd.DataFrame:
         "fit_seconds": [result.fit_seconds for _, result in rows],
         "query_seconds": [result.query_seconds for _, result in rows],
         "peak_memory_mib": [result.peak_memory_mib for _, result in rows],
-        "num_cycles": [constant[run.path][0] for run, _ in rows],
-        "complete": [constant[run.path][1] for run, _ in rows],
+        "num_cycles": [run.num_cycles for run, _ in rows],
+        "complete": [run.is_complete for run, _ in rows],
         "repeat": [run.repeat for run, _ in rows],
         "device": [run.summary.get("device") for run, _ in rows],
-        "fingerprint": [constant[run.path][2] for run, _ in rows],
-        "pool": [constant[run.path][3] for run, _ in rows],
+        "fingerprint": [run.fingerprint for run, _ in rows],
+        "pool": [run.pool for run, _ in rows],
     }
     frame = pd.DataFrame(columns)
     return frame.astype({"query_seconds": float, "num_cycles": "Int64"})
 
 
-def _configurations(runs: Sequence[Run]) -> pd.DataFrame:
-    """What differs between any two runs, the keys that only say where a run lies excepted."""
+def _build_configurations(runs: Sequence[Run]) -> pd.DataFrame:
+    """What differs between any two runs, but for the keys that only say where a run is stored."""
     varied: dict[str, list[str]] = {}
     rows = [
         {
@@ -372,9 +366,9 @@ def _configurations(runs: Sequence[Run]) -> pd.DataFrame:
         for run in runs
     ]
     for key in dict.fromkeys(key for row in rows for key in row):
-        if _is_below(key, (*IDENTITY, *IGNORED_ON_RESUME)):
+        if identity.is_below(key, (*IDENTITY, *IGNORED_ON_RESUME)):
             continue
-        values = [_shown(row.get(key, NOT_SET)) for row in rows]
+        values = [_as_text(row.get(key, NOT_SET)) for row in rows]
         if len(set(values)) > 1:
             varied[key] = values
     return pd.DataFrame(
@@ -388,17 +382,12 @@ def _configurations(runs: Sequence[Run]) -> pd.DataFrame:
     )
 
 
-def _is_below(key: str, parents: Sequence[str]) -> bool:
-    """Whether a dotted key is one of some others, or lies below one."""
-    return any(key == parent or key.startswith(f"{parent}.") for parent in parents)
-
-
-def _grouped(runs: Sequence[Run], key: Any) -> dict[Any, list[Run]]:
+def _group(runs: Sequence[Run], key: Any) -> dict[Any, list[Run]]:
     groups: dict[Any, list[Run]] = {}
     for run in runs:
         groups.setdefault(key(run), []).append(run)
     return groups
 
 
-def _shown(value: Any) -> str:
+def _as_text(value: Any) -> str:
     return "null" if value is None else str(value)

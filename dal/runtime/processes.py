@@ -1,8 +1,8 @@
-"""The processes of one run, one a device, which Lightning numbers by rank.
+"""The processes of one run, one for each device, which Lightning numbers by rank.
 
-Every rank has all data and does the whole computation: a head takes a fraction of a second to fit,
-less than it would take to share the work. What must not differ is the state: the first rank alone
-reads and writes the run directory, and what it read and selected is what all go on with.
+Every process has all data and does the whole computation: a head takes a fraction of a second to
+fit, less than it would take to share the work. What must not differ is the state: the first process
+alone reads and writes the run directory, and the others continue with what it read and selected.
 """
 
 import os
@@ -16,16 +16,16 @@ from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from torch.nn.parallel import DistributedDataParallel
 
-from dal.errors import ConfigError, RankError
+from dal.errors import ConfigError, ProcessError
 from dal.runtime.trainers import quiet_lightning
 
 T = TypeVar("T")
 
-SECONDS_TO_SPEAK = 2.0  # for which the others leave the first rank the word
-SECONDS_TO_END = 10.0  # from a broken connection to the exit of the process that broke it
+REPORT_GRACE_SECONDS = 2.0  # for which the others wait for the first process's message
+EXIT_GRACE_SECONDS = 10.0  # from a broken connection to the exit of the process that broke it
 
 
-class Ranks:
+class Processes:
     """This process among those of its run; as a context manager, the end of all if one fails.
 
     Args:
@@ -57,11 +57,11 @@ class Ranks:
 
     @property
     def is_first(self) -> bool:
-        """Whether this one reads, writes and speaks."""
+        """Whether this one reads, writes and prints."""
         return self._trainer.is_global_zero
 
     @property
-    def are_running(self) -> bool:
+    def all_started(self) -> bool:
         """Whether the others run already: torchrun or SLURM has started all, or an earlier call."""
         if self.num == 1:
             return False
@@ -79,7 +79,7 @@ class Ranks:
             )
         self._is_connected = True
         if not self.is_first:
-            # It is the first rank that is told to stop, and that ends the others.
+            # It is the first process that is told to stop, and that ends the others.
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
                 signal.signal(number, signal.SIG_IGN)
 
@@ -89,7 +89,7 @@ class Ranks:
         self._trainer.strategy.barrier()
 
     def shared(self, value: T) -> T:
-        """What the first rank has here, in every rank; all of them have to call it."""
+        """The value that the first process gives, in every process; all of them must call it."""
         self.connect()
         return value if self.num == 1 else self._trainer.strategy.broadcast(value)
 
@@ -108,23 +108,23 @@ class Ranks:
         is_connection = isinstance(error, RuntimeError)  # what torch raises for a broken one
         if self.is_first:
             failed = self._failed_process(launcher) if is_connection else None
-            # Not SIGTERM: in a collective operation they would wait for this rank for ever.
+            # Not SIGTERM: in a collective operation they would wait for this process forever.
             launcher.kill(signal.SIGKILL)
             if failed is not None:
                 number, status = failed
-                raise RankError(
-                    f"The process of rank {number} has ended with status {status}; what it said of "
-                    "the reason is above. Run the same command again to resume."
+                raise ProcessError(
+                    f"The process of rank {number} has ended with status {status}; its own message "
+                    "is above. Run the same command again to resume."
                 ) from error
         elif is_connection and os.getppid() != self._parent:
             raise SystemExit(1) from error  # nobody is left to tell
         elif isinstance(error, Exception):
-            # If the first rank fails for the same reason, it says so and ends this one meanwhile.
-            time.sleep(SECONDS_TO_SPEAK)
+            # If the first process fails for the same reason, it says so and then ends this one.
+            time.sleep(REPORT_GRACE_SECONDS)
 
     def _failed_process(self, launcher: _SubprocessScriptLauncher) -> tuple[int, int] | None:
         """Rank and status of the process behind a broken connection, if one ends shortly."""
-        deadline = time.monotonic() + SECONDS_TO_END
+        deadline = time.monotonic() + EXIT_GRACE_SECONDS
         while launcher.procs and time.monotonic() < deadline:
             for number, process in enumerate(launcher.procs, start=1):
                 if process.poll():
@@ -133,10 +133,10 @@ class Ranks:
         return None
 
 
-class Replicated(L.Callback):
-    """Leaves every rank its own gradients, which are those of all the others.
+class SkipGradientSync(L.Callback):
+    """Leaves every process its own gradients, which are those of all the others.
 
-    Their mean, which the ranks would otherwise compute after every step, may differ from them in
+    Their mean, which Lightning would otherwise compute after every step, may differ from them in
     the last bit, and takes longer than the step.
     """
 

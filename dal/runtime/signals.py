@@ -45,10 +45,10 @@ def check() -> None:
 def stoppable() -> Iterator[None]:
     """Lets SIGTERM and SIGUSR1 raise :class:`Stopped` in the main thread, wherever that is.
 
-    At once and not at the next cycle: a selection can outlast the time a cluster gives, and files
-    are whole at any moment. One signal may come several times, from a job script and from SLURM.
-    In the end the handlers there were are back; after a signal, when the process is about to end,
-    it is ignored.
+    At once and not at the next cycle: a selection can take longer than the time that a cluster
+    gives, and files are whole at any moment. One signal may come several times, from a job script
+    and from SLURM. At the end the former handlers are restored; after a signal, when the process
+    is about to end, further ones are ignored.
     """
     owner = os.getpid()
 

@@ -1,4 +1,4 @@
-"""Lightning's trainer as it is used here: often, briefly and in silence."""
+"""Trainers for many short, silent fits."""
 
 import logging
 import os
@@ -19,9 +19,12 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from dal.errors import ConfigError
 
+# What Lightning raises for arguments that it cannot serve.
+BUILD_ERRORS = (ImportError, MisconfigurationException, RuntimeError, TypeError, ValueError)
 
-class OwnSignals(L.Callback):
-    """Leaves SIGTERM to whoever handled it before there was a trainer.
+
+class KeepSignalHandlers(L.Callback):
+    """Keeps the handler of SIGTERM that there was before the trainer.
 
     Lightning's handler broadcasts to the other processes, amid whatever they are exchanging.
     """
@@ -44,7 +47,7 @@ def new_trainer(**arguments: Any) -> L.Trainer:
         arguments: Any of :class:`lightning.Trainer`'s.
     """
     if not arguments.get("enable_checkpointing") and not arguments.get("logger"):
-        # Nothing is written, and under SLURM Lightning takes up any hpc_ckpt_*.ckpt in this folder.
+        # Nothing is written; and under SLURM Lightning would load any hpc_ckpt_*.ckpt found there.
         arguments.setdefault("default_root_dir", os.devnull)
     plugins, callbacks = (_as_list(arguments.pop(key, None)) for key in ("plugins", "callbacks"))
     with quiet_lightning():
@@ -55,15 +58,15 @@ def new_trainer(**arguments: Any) -> L.Trainer:
             plugins.append(
                 LightningEnvironment() if alone else SLURMEnvironment(auto_requeue=False)
             )
-        return L.Trainer(**arguments, plugins=plugins, callbacks=[*callbacks, OwnSignals()])
+        return L.Trainer(**arguments, plugins=plugins, callbacks=[*callbacks, KeepSignalHandlers()])
 
 
-def made(make: Callable[..., L.Trainer], **arguments: Any) -> L.Trainer:
-    """The trainer that ``make`` makes, or an error that says why it does not.
+def build(make: Callable[..., L.Trainer], **arguments: Any) -> L.Trainer:
+    """A trainer, or an error that says why it cannot be made.
 
     Args:
-        make: For example :data:`DEFAULT_TRAINER`.
-        arguments: What it is called with.
+        make: Makes it, for example :data:`DEFAULT_TRAINER`.
+        arguments: What ``make`` is called with.
 
     Raises:
         ConfigError: If Lightning refuses its arguments, or what the cluster has set.
@@ -71,10 +74,7 @@ def made(make: Callable[..., L.Trainer], **arguments: Any) -> L.Trainer:
     try:
         with quiet_lightning():
             return make(**arguments)
-    except (
-        *(ImportError, MisconfigurationException),
-        *(RuntimeError, TypeError, ValueError),
-    ) as error:
+    except BUILD_ERRORS as error:
         raise ConfigError(f"The trainer cannot be made: {error}") from error
 
 
@@ -101,8 +101,8 @@ def _as_list(argument: Any) -> list[Any]:
     return [*argument] if isinstance(argument, list | tuple) else [argument]
 
 
-# A trainer lives for one cycle and shows nothing: each of these would take longer than a fit that
-# lasts a fraction of a second. Checkpoints are not needed, since a killed run repeats its cycle.
+# A trainer is used for one cycle and shows nothing: each of these would take longer than a fit,
+# which takes a fraction of a second. A killed run repeats its cycle and needs no checkpoint.
 DEFAULT_TRAINER: Callable[..., L.Trainer] = partial(
     new_trainer,
     max_epochs=200,
@@ -119,7 +119,7 @@ DEFAULT_TRAINER: Callable[..., L.Trainer] = partial(
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Keeps every trainer from announcing the same devices, tips and epochs again."""
+    """Keeps trainers from printing the same devices, tips and epochs again and again."""
     logs = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [log.level for log in logs]
     for log in logs:
@@ -127,7 +127,7 @@ def quiet_lightning() -> Iterator[None]:
     with warnings.catch_warnings():
         # Lightning 2.6 calls a function that torch 2.13 renames; a user can do nothing about it.
         warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
-        # True of every machine of a cluster, and no fault: only a job of several tasks needs it.
+        # True on every machine of a cluster and no fault: only a job of several tasks needs srun.
         warnings.filterwarnings("ignore", message="The `srun` command is available")
         try:
             yield

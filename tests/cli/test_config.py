@@ -7,7 +7,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from dal.cli import config
+from dal.cli import config, config_errors
 from dal.data import ALDataModule, Embedded
 from dal.errors import ConfigError, did_you_mean
 
@@ -44,7 +44,7 @@ def test_every_option_composes_and_constructs(group: str, option: str, tmp_path:
     cfg = composed(override, *(word.replace("DIR", str(tmp_path)) for word in extra))
     resolved = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     assert isinstance(resolved, dict)
-    config.check_keys(resolved)  # type: ignore[arg-type]
+    config_errors.check_keys(resolved)  # type: ignore[arg-type]
     for key in ("head", "strategy", "trainer", "logger"):
         instantiate(cfg[key], _convert_="all")
     source = config.source(cfg, instantiate(cfg.trainer))
@@ -94,7 +94,7 @@ def test_experiments_hold_only_differences() -> None:
 )
 def test_arguments_are_those_of_the_target(node: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        config.check_arguments(node)
+        config_errors.check_arguments(node)
 
 
 def test_hints() -> None:

@@ -10,8 +10,14 @@ import torch
 from dal.experiment.curve import CycleResult
 from dal.experiment.record import RunDirectory
 from dal.report import runs
+from dal.report.results import Results
 
 Writer = Callable[..., Path]
+
+
+def read(*paths: Path) -> Results:
+    """As :func:`dal.report.load`, without the warnings."""
+    return Results(*runs.read(paths))
 
 
 def writer(folder: Path) -> Writer:
@@ -96,6 +102,12 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def frame(study: Path) -> pd.DataFrame:
-    """The cycles of that study."""
-    return runs.read([study]).frame
+def results(study: Path) -> Results:
+    """The results of that study, computed once for all tests."""
+    return read(study)
+
+
+def auc_table(frame: pd.DataFrame, dataset: str) -> pd.DataFrame:
+    """AUC by seed and strategy, in one line of pandas."""
+    here = frame[frame["dataset"] == dataset]
+    return here.groupby(["seed", "strategy"])["accuracy"].mean().unstack() * 100

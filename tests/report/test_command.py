@@ -1,20 +1,22 @@
+import io
 import json
 import re
-import shutil
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Callable
 from html.parser import HTMLParser
-from io import BytesIO
 from pathlib import Path
+from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.image import imread
+from rich.console import Console
 
 from dal.report import __main__ as command
-from dal.report import figures, page, runs, tables
-from tests.report.conftest import Writer, writer
+from dal.report import comparisons, drawing, page, rankings, savings, scores
+from dal.report.tables import build_tables
+from tests.report.conftest import Writer, read, writer
 
 
 def run(*arguments: object, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,37 +24,101 @@ def run(*arguments: object, monkeypatch: pytest.MonkeyPatch) -> None:
     command.main()
 
 
-def test_everything_is_written(
-    study: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    out = tmp_path / "out"
-    run(study, "--out", out, monkeypatch=monkeypatch)
-    shown = capsys.readouterr().out
-    assert "Accuracy (AUC)" in shown
-    assert "72 runs read." in shown
-    names = {
-        *("table_5", "acquisition_time", "comparisons", "over_datasets", "savings"),
-        *("penalties", "ranking", "runs", "configuration"),
-    }
-    written = {path.name for path in (out / "tables").iterdir()}
-    assert written == {f"{name}.{form}" for name in names for form in ("md", "tex", "csv")}
-    drawn = {
-        *("learning_curves", "improvement", "acquisition_time", "accuracy_against_time"),
-        *("penalties", "ranking"),
-    }
-    for name in drawn:
-        assert (out / "figures" / f"{name}.pdf").read_bytes().startswith(b"%PDF")
-        assert (out / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
-    cycles = pd.read_csv(out / "cycles.csv")
-    assert len(cycles) == 72 * 8
-    compared = pd.read_csv(out / "tables" / "comparisons.csv")
+class Report(NamedTuple):
+    """What the command made of some runs."""
+
+    paths: list[Path]
+    folder: Path
+    shown: str
+    num_calls: Counter[str]
+
+
+# All that is computed from the frame.
+COMPUTED = [
+    (scores, "select_complete_runs"),
+    (scores, "score_runs"),
+    (scores, "time_selections"),
+    (comparisons, "choose_baselines"),
+    (comparisons, "pair_runs"),
+    (comparisons, "pair_cycles"),
+    (comparisons, "compare_by_dataset"),
+    (comparisons, "compare_over_datasets"),
+    (comparisons, "average_aucs"),
+    (savings, "measure_savings"),
+    (savings, "summarize_savings"),
+    (rankings, "penalty_matrix"),
+    (rankings, "rank_strategies"),
+]
+
+
+@pytest.fixture(scope="module")
+def report(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """The whole report on two datasets and a run that is not finished, written once."""
+    more = tmp_path_factory.mktemp("report") / "<more> & unfinished"
+    writer(more)([0.2, 0.3], "margin", 17, "first", num_cycles=8, fingerprint="first")
+    paths = [study / "first", study / "second", more]
+    num_calls: Counter[str] = Counter()
+
+    def counted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            num_calls[name] += 1
+            return function(*args, **kwargs)
+
+        return call
+
+    shown = io.StringIO()
+    arguments = [*map(str, paths), "--out", str(more.parent / "out")]
+    with pytest.MonkeyPatch.context() as patch:
+        for module, name in COMPUTED:
+            patch.setattr(module, name, counted(name, getattr(module, name)))
+        command.run(command.parser().parse_args(arguments), Console(file=shown, width=200))
+    return Report(paths, more.parent / "out", shown.getvalue(), num_calls)
+
+
+@pytest.fixture(scope="module")
+def html(report: Report) -> str:
+    return (report.folder / "report.html").read_text("utf-8")
+
+
+def test_everything_is_written(report: Report) -> None:
+    assert "Accuracy (AUC)" in report.shown
+    assert "49 runs read." in report.shown
+    tables = [
+        "table_5",
+        "acquisition_time",
+        "comparisons",
+        "over_datasets",
+        "savings",
+        "penalties",
+        "ranking",
+        "runs",
+        "configuration",
+    ]
+    figures = [
+        "learning_curves",
+        "improvement",
+        "acquisition_time",
+        "accuracy_against_time",
+        "penalties",
+        "ranking",
+    ]
+    written = {path.name for path in (report.folder / "tables").iterdir()}
+    assert written == {f"{name}.{form}" for name in tables for form in ("md", "tex", "csv")}
+    written = {path.name for path in (report.folder / "figures").iterdir()}
+    assert written == {f"{name}.{form}" for name in figures for form in ("pdf", "png")}
+    for path in (report.folder / "figures").iterdir():
+        assert path.read_bytes().startswith(b"%PDF" if path.suffix == ".pdf" else b"\x89PNG")
+    results = read(*report.paths)
+    assert len(pd.read_csv(report.folder / "cycles.csv")) == len(results.frame) == 48 * 8 + 2
+    compared = pd.read_csv(report.folder / "tables" / "comparisons.csv")
     assert compared["difference"].to_numpy() == pytest.approx(
-        tables.comparisons(runs.read([study]).frame).numbers["difference"].to_numpy()
+        results.comparisons["difference"].to_numpy()
     )
-    assert (out / "report.md").read_text().startswith("# Active learning report")
+    assert (report.folder / "report.md").read_text().startswith("# Active learning report")
+
+
+def test_everything_is_computed_once(report: Report) -> None:
+    assert report.num_calls == {name: 1 for _, name in COMPUTED}
 
 
 class Outline(HTMLParser):
@@ -82,15 +148,6 @@ class Outline(HTMLParser):
             assert self.open.pop() == tag
 
 
-@pytest.fixture(scope="module")
-def html(study: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("page")
-    writer(folder)([0.2, 0.3], "margin", 17, "first", num_cycles=8, fingerprint="first")
-    reading = runs.read([study / "first", study / "second", folder])
-    made = [*tables.all_tables(reading.frame), tables.configuration(reading.configurations)]
-    return page.html(reading, made, "<runs> & more")
-
-
 def test_the_page_fetches_nothing_and_hangs_together(html: str) -> None:
     outline = Outline()
     outline.feed(html)
@@ -103,7 +160,7 @@ def test_the_page_fetches_nothing_and_hangs_together(html: str) -> None:
     assert outline.targets
     assert {target.removeprefix("#") for target in outline.targets} <= set(outline.ids)
     assert set(re.findall(r"url\(#([^)]*)\)", html)) <= set(outline.ids)
-    assert "&lt;runs&gt; &amp; more" in html
+    assert "&lt;more&gt; &amp; unfinished" in html
 
 
 def test_the_page_says_what_is_missing_and_follows_the_theme(html: str) -> None:
@@ -116,45 +173,13 @@ def test_the_page_says_what_is_missing_and_follows_the_theme(html: str) -> None:
     assert len(pictures) == 4 * 2 + 2
     for picture in pictures:
         assert "currentColor" in picture
-        assert figures.INK.lower() not in picture.lower()
+        assert drawing.INK.lower() not in picture.lower()
 
 
-def test_the_page_is_the_same_each_time(study: Path) -> None:
-    reading = runs.read([study / "first" / "random", study / "first" / "margin"])
-    made = tables.all_tables(reading.frame)
-    assert page.html(reading, made, "x") == page.html(reading, made, "x")
-
-
-def test_figures_are_drawn_whatever_is_missing(write_run: Writer, tmp_path: Path) -> None:
-    write_run([0.5, 0.6], "mine", 0, "lonely", seconds=0.0)
-    write_run([0.5, 0.6], "margin", 0, "begun", num_cycles=4, seconds=0.1)
-    write_run([0.5, 0.6, 0.7], "random", 0, "devices", device="cpu")
-    write_run([0.5, 0.6, 0.7], "margin", 0, "devices", device="cpu")
-    write_run([0.5, 0.6, 0.7], "margin", 1, "devices", device="gpu", seconds=0.001)
-    frame = runs.read([tmp_path]).frame
-    for draw in (figures.curves, figures.improvement, figures.times, figures.worth):
-        assert figures.encoded(draw(frame), "png").startswith(b"\x89PNG")
-    assert figures.encoded(figures.penalties(frame), "png").startswith(b"\x89PNG")
-    assert figures.ranking(frame) is None
-
-
-def test_a_mean_curve_is_the_mean(study: Path) -> None:
-    frame = runs.read([study]).frame
-    first = frame[frame["dataset"] == "first"]
-    (axes,) = figures.curves(first).axes
-    of = first[first["strategy"] == "random"]
-    expected = 100 * of.groupby("num_labeled")["accuracy"].mean()
-    line = axes.lines[0]
-    assert np.asarray(line.get_xdata()).tolist() == expected.index.tolist()
-    assert np.asarray(line.get_ydata()).tolist() == pytest.approx(expected.tolist())
-    assert line.get_color() == "#7F7F7F"
-
-
-def test_a_figure_is_as_wide_as_a_page(study: Path) -> None:
-    frame = runs.read([study]).frame
-    assert imread(BytesIO(figures.encoded(figures.curves(frame), "png"))).shape[1] == 2100
-    one = frame[frame["dataset"] == "first"]
-    assert imread(BytesIO(figures.encoded(figures.curves(one), "png"))).shape[1] == 1020
+def test_the_page_is_the_same_each_time(report: Report, html: str) -> None:
+    results = read(*report.paths)
+    source = ", ".join(map(str, report.paths))
+    assert page.html(results, build_tables(results), source) == html
 
 
 def test_only_what_was_asked_for_is_shown(
@@ -164,7 +189,7 @@ def test_only_what_was_asked_for_is_shown(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(command, "write", lambda *_: None)
-    run(study, "--show", "savings", "--out", tmp_path / "o", monkeypatch=monkeypatch)
+    run(study / "first", "--show", "savings", "--out", tmp_path / "o", monkeypatch=monkeypatch)
     shown = capsys.readouterr().out
     assert "Label savings" in shown
     assert "Accuracy (AUC)" not in shown
@@ -204,23 +229,35 @@ def test_bad_arguments(
 
 
 def test_commands_of_the_readme_are_understood(
-    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    write_run: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every `python -m dal.report` of the README runs, on other directories."""
     readme = (Path(__file__).parents[2] / "README.md").read_text()
     commands = re.findall(r"^python -m dal\.report(.*)$", readme, re.MULTILINE)
     assert commands
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(study / "first", tmp_path / "outputs" / "digits")
+    write_run([0.5, 0.6], name="digits", root="outputs")
     monkeypatch.setattr(command, "write", lambda *_: None)
     for line in commands:
         run(*line.split("#")[0].split(), monkeypatch=monkeypatch)
 
 
-def test_the_command_line_loads_nothing_heavy() -> None:
-    code = (
-        "import dal.report.__main__, sys, json;"
-        "print(json.dumps([m for m in ('torch', 'pandas', 'matplotlib') if m in sys.modules]))"
-    )
+def loaded_by(code: str, *names: str) -> list[str]:
+    """Which of some modules a new process has loaded after some code."""
+    code += f"; import sys, json; print(json.dumps([m for m in {names!r} if m in sys.modules]))"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert json.loads(done.stdout) == []
+    found: list[str] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def test_the_command_line_loads_nothing_heavy() -> None:
+    assert loaded_by("import dal.report.__main__", "torch", "pandas", "matplotlib") == []
+
+
+def test_a_report_loads_nothing_that_runs_experiments(write_run: Writer, tmp_path: Path) -> None:
+    write_run([0.5, 0.6])
+    code = (
+        "import dal.report, dal.report.page, dal.report.formats, dal.report.tables; "
+        f"dal.report.tables.build_tables(dal.report.load({str(tmp_path)!r}))"
+    )
+    assert loaded_by(code, "pandas", "hydra", "lightning", "wandb", "torchmetrics") == ["pandas"]

@@ -8,13 +8,14 @@ import dal.report
 from dal.errors import ReportError
 from dal.experiment.curve import LearningCurve
 from dal.experiment.record import RunDirectory
-from dal.report import runs, statistics
-from tests.report.conftest import Writer
+from dal.report import runs
+from dal.report.results import Results
+from tests.report.conftest import Writer, read
 
 
-def test_a_row_a_cycle_says_what_the_files_say(write_run: Writer, tmp_path: Path) -> None:
+def test_the_row_of_a_cycle_says_what_the_files_say(write_run: Writer, tmp_path: Path) -> None:
     path = write_run([0.25, 0.5, 0.625], "margin", 3, seconds=0.25, device="gpu", fingerprint="f")
-    frame = dal.report.load(tmp_path)
+    frame = dal.report.load(tmp_path).frame
     assert frame["run"].unique().tolist() == [str(path)]
     assert frame["cycle"].tolist() == [0, 1, 2]
     assert frame["num_labeled"].tolist() == [10, 20, 30]
@@ -28,8 +29,8 @@ def test_a_row_a_cycle_says_what_the_files_say(write_run: Writer, tmp_path: Path
     assert last["repeat"] == 0
 
 
-def test_the_auc_is_that_of_the_learning_curve(study: Path) -> None:
-    scores = statistics.scores(dal.report.load(study)).set_index("run")
+def test_the_auc_is_that_of_the_learning_curve(results: Results) -> None:
+    scores = results.scores.set_index("run")
     assert len(scores) == 72
     for path, row in scores.iterrows():
         curve = LearningCurve(RunDirectory(str(path), {}).progress().results)
@@ -41,8 +42,21 @@ def test_identity_comes_from_the_configuration(write_run: Writer, tmp_path: Path
     path = write_run([0.5], "margin", 3)
     path.rename(tmp_path / "moved")
     shutil.rmtree(tmp_path / "runs")
-    (row,) = dal.report.load(tmp_path).itertuples()
+    (row,) = read(tmp_path).frame.itertuples()
     assert (row.dataset, row.strategy, row.seed) == ("toy", "margin", 3)
+
+
+def test_a_class_that_has_moved_splits_nothing(write_run: Writer, tmp_path: Path) -> None:
+    for seed, package in enumerate(("before.module", "after")):
+        moved = {
+            "head": {"_target_": f"{package}.LinearHead"},
+            "strategy": {"_target_": f"{package}.Margin"},
+        }
+        write_run([0.1, 0.2], "margin", seed, config=moved)
+    results = read(tmp_path)
+    assert set(results.frame["dataset"]) == {"toy"}
+    assert set(results.frame["strategy"]) == {"margin"}
+    assert results.problems == []
 
 
 def test_other_settings_under_one_name_are_shown_apart(write_run: Writer, tmp_path: Path) -> None:
@@ -61,12 +75,11 @@ def test_arguments_of_a_strategy_make_variants_of_it(write_run: Writer, tmp_path
     for seed, top in enumerate((1, 2)):
         write_run([0.5], "random", seed)
         write_run([0.5], "bait_exp", seed, config={"strategy": {**target, "top_classes": top}})
-    reading = runs.read([tmp_path])
-    assert set(reading.frame["dataset"]) == {"toy"}
-    names = statistics.strategies(reading.frame)
-    assert names == ["random", "bait_exp [top_classes=1]", "bait_exp [top_classes=2]"]
+    results = read(tmp_path)
+    assert results.datasets == ["toy"]
+    assert results.strategies == ["random", "bait_exp [top_classes=1]", "bait_exp [top_classes=2]"]
     assert any(
-        "toy, bait_exp: the runs differ in strategy.top_classes" in p for p in reading.problems
+        "toy, bait_exp: the runs differ in strategy.top_classes" in p for p in results.problems
     )
 
 
@@ -115,28 +128,28 @@ def test_runs_that_do_not_name_their_data_are_never_paired(
 ) -> None:
     write_run([0.5], "random")
     write_run([0.6], "margin", fingerprint=None)
-    reading = runs.read([tmp_path])
-    assert any("1 of 2 runs do not say which data" in p for p in reading.problems)
-    assert statistics.pairs(reading.frame).empty
+    results = read(tmp_path)
+    assert any("1 of 2 runs do not say which data" in p for p in results.problems)
+    assert results.pairs.empty
 
 
 def test_unfinished_runs_are_named_and_enter_no_number(write_run: Writer, tmp_path: Path) -> None:
     path = write_run([0.5, 0.6], "margin", num_cycles=5)
     write_run([0.5] * 5, "margin", 1)
-    reading = runs.read([tmp_path])
-    (problem,) = reading.problems
+    results = read(tmp_path)
+    (problem,) = results.problems
     assert str(path) in problem
     assert "2 of 5 cycles" in problem
-    assert statistics.scores(reading.frame)["seed"].tolist() == [1]
+    assert results.scores["seed"].tolist() == [1]
 
 
 def test_a_seed_counts_once(write_run: Writer, tmp_path: Path) -> None:
     write_run([0.5, 0.5], "random", root="a")
     write_run([0.5, 0.7], "random", root="b", device="gpu", seconds=0.1)
-    reading = runs.read([tmp_path / "b", tmp_path / "a"])
-    assert any("seed 0: 2 runs, with different curves" in p for p in reading.problems)
-    assert statistics.scores(reading.frame)["auc"].tolist() == [50.0]
-    assert statistics.times(reading.frame).set_index("device")["seconds"].to_dict() == {
+    results = read(tmp_path / "b", tmp_path / "a")
+    assert any("seed 0: 2 runs, with different curves" in p for p in results.problems)
+    assert results.scores["auc"].tolist() == [50.0]
+    assert results.times.set_index("device")["seconds"].to_dict() == {
         "cpu": 0.5,
         "gpu": 0.1,
     }
@@ -162,7 +175,7 @@ def test_equal_data_under_two_names_are_said(write_run: Writer, tmp_path: Path) 
         ("curve.csv", "cut", "cut short in line 1"),
         ("config.yaml", "a: [", "cannot be read"),
         ("config.yaml", "- 1\n", "holds no configuration"),
-        ("config.yaml", "name: toy\nseed: 1\n", "says nothing of strategy_name"),
+        ("config.yaml", "name: toy\nseed: 1\n", "does not say strategy_name"),
         ("config.yaml", "name: toy\nstrategy_name: x\nseed: one\n", "expected an integer seed"),
         ("config.yaml", None, "no config.yaml"),
         ("curve.csv", None, "not finished its first cycle"),
@@ -179,8 +192,8 @@ def test_damage_is_named_and_leaves_the_others(
     if content is not None:
         damaged.write_text(content)
     with pytest.warns(UserWarning, match=message):
-        frame = dal.report.load(tmp_path)
-    assert set(frame["seed"]) == {0}
+        results = dal.report.load(tmp_path)
+    assert set(results.frame["seed"]) == {0}
 
 
 def test_other_tools_files_are_no_runs(write_run: Writer, tmp_path: Path) -> None:

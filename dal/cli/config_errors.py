@@ -1,0 +1,161 @@
+"""Errors of a configuration in plain words: unknown keys, wrong arguments, Hydra's exceptions."""
+
+import inspect
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException, InstantiationException, MissingConfigException
+from hydra.utils import get_object
+from omegaconf import OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from dal.cli import config
+from dal.cli.config import ActiveLearning, DataModule, Root
+from dal.errors import ConfigError, DalError, did_you_mean
+
+# Options of a group under their earlier names.
+RENAMED_OPTIONS = {("data", "features"): "arrays"}
+
+# Of the messages for a key that does not exist: one added without +, one at the root, and one of a
+# typed part of the schema.
+UNKNOWN_KEY_FRAGMENTS = (
+    "is not in struct",
+    "Root'",
+    "not in 'ActiveLearning'",
+    "not in 'DataModule'",
+)
+
+
+def check_keys(config: Mapping[str, Any], schema: type[Root] = Root) -> None:
+    """Checks every key that Hydra lets pass: those added with ``+``, and those in open groups.
+
+    Args:
+        config: A whole configuration, resolved, as plain mappings.
+        schema: What its root may hold.
+
+    Raises:
+        ConfigError: If a key is not in the schema, a ``_target_`` cannot be imported, or a key
+            beside one is no argument of it.
+    """
+    known = {key.name for key in fields(schema)}
+    given = list(config)
+    for name, part in (("al", ActiveLearning), ("datamodule", DataModule)):
+        known |= {f"{name}.{key.name}" for key in fields(part)}
+        given += [f"{name}.{key}" for key in config[name]]
+    for key in given:
+        if key not in known:
+            raise ConfigError(f"Unknown key '{key}'. {did_you_mean(key, known)}")
+    check_arguments(config)
+
+
+def check_arguments(config: Mapping[str, Any], prefix: str = "") -> None:
+    """Checks that every key beside a ``_target_`` is an argument of that target.
+
+    Args:
+        config: A part of a configuration, resolved, as plain mappings.
+        prefix: The dotted key of ``config`` itself, with a dot at its end.
+
+    Raises:
+        ConfigError: If a target cannot be imported, or a key is no argument of it.
+    """
+    if "_target_" in config:
+        _check_target(config, prefix)
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            check_arguments(value, f"{prefix}{key}.")
+
+
+def _check_target(config: Mapping[str, Any], prefix: str) -> None:
+    target = config["_target_"]
+    try:
+        parameters = inspect.signature(get_object(target)).parameters
+    except Exception as error:  # an import runs any code
+        raise ConfigError(
+            f"Cannot import {target}, the value of {prefix}_target_: {error}"
+        ) from error
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    for key in config:
+        if not key.startswith("_") and key not in parameters:
+            hint = did_you_mean(key, parameters) if parameters else "It takes none."
+            raise ConfigError(f"Unknown key '{prefix}{key}': {target} has no such argument. {hint}")
+
+
+def explain(error: Exception, overrides: Sequence[str], config_name: str = "config") -> str | None:
+    """The message for an error of Hydra or OmegaConf; None if the error is not theirs.
+
+    Args:
+        error: What composing or instantiating a configuration raised.
+        overrides: The command line's overrides.
+        config_name: The file in ``conf`` that the command starts from.
+    """
+    if isinstance(error, InstantiationException):
+        return _explain_instantiation(error)
+    if isinstance(error, MissingConfigException) and error.options is not None:
+        group, _, option = (error.missing_cfg_file or "").rpartition("/")
+        if (group, option) in RENAMED_OPTIONS:
+            new = RENAMED_OPTIONS[group, option]
+            return f"Unknown {group} '{option}'. It is called '{new}' now: {group}={new}."
+        hint = did_you_mean(option, error.options)
+        known = "" if hint.startswith("Known") else f" Known: {', '.join(sorted(error.options))}."
+        return f"Unknown {group} '{option}'. {hint}{known}"
+    if not isinstance(error, HydraException | OmegaConfBaseException):
+        return None
+    cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
+    text = f"{error}\n{cause}" if cause is not error else str(error)
+    key = _unknown_key(text)
+    if key is not None:
+        return f"Unknown key '{key}'. {did_you_mean(key, _known_keys(overrides, key, config_name))}"
+    if isinstance(cause, MissingMandatoryValue):
+        key = cause.full_key
+        return f"Expected a value for '{key}', got none. Give it with {key}=..."
+    # The lines that OmegaConf appends say where in its own objects it was.
+    return re.sub(r"\n\s*(full_key|object_type|reference_type).*", "", text)
+
+
+def _explain_instantiation(error: InstantiationException) -> str | None:
+    cause = error.__cause__
+    if isinstance(cause, DalError):
+        return str(cause)
+    if isinstance(cause, TypeError | ValueError):
+        where = re.search(r"full_key: (\S+)", str(error))
+        return f"{where[1] if where else 'configuration'}: {cause}"
+    return None
+
+
+def _unknown_key(text: str) -> str | None:
+    if not any(fragment in text for fragment in UNKNOWN_KEY_FRAGMENTS):
+        return None
+    for pattern in (r"Could not (?:override|append|delete) '([^']+)'", r"full_key: (\S+)"):
+        found = re.search(pattern, text)
+        if found and "No match in the defaults list" not in text:
+            return found[1]
+    return None
+
+
+def _known_keys(overrides: Sequence[str], unknown: str, config_name: str) -> set[str]:
+    """Keys and groups that exist once the overrides other than the unknown one are applied."""
+    others = [override for override in overrides if unknown not in override]
+    groups = {
+        path.name for path in config.folder().iterdir() if path.is_dir() and path.name != "hydra"
+    }
+    for usable in (others, []):
+        try:
+            GlobalHydra.instance().clear()
+            with initialize_config_dir(str(config.folder()), version_base="1.3"):
+                composed = OmegaConf.to_container(compose(config_name, overrides=list(usable)))
+        except (HydraException, OmegaConfBaseException):
+            continue
+        return groups | set(_dotted_keys(composed))
+    return groups
+
+
+def _dotted_keys(config: Any, prefix: str = "") -> Iterator[str]:
+    if isinstance(config, Mapping):
+        for key, value in config.items():
+            yield f"{prefix}{key}"
+            yield from _dotted_keys(value, f"{prefix}{key}.")
