@@ -1,4 +1,4 @@
-"""Independent streams of random numbers, each named by what it is for.
+"""Independent streams of random numbers, each named by its purpose.
 
 There is no global generator in this package. A stream depends on nothing but its name, so a
 resumed run needs no saved state, strategies that share a seed share their initial pool, and a
@@ -39,16 +39,16 @@ def stream(seed: int, cycle: int, purpose: str) -> torch.Generator:
     Args:
         seed: The run's seed, at least 0.
         cycle: The acquisition cycle, from 0.
-        purpose: What the numbers are for, for example ``"initial pool"``.
+        purpose: For example ``"initial pool"``.
     """
     return torch.Generator().manual_seed(derived_seed(seed, cycle, purpose))
 
 
 @contextmanager
 def seeded_globally(seed: int, cycle: int, purpose: str) -> Iterator[None]:
-    """Seeds torch's own generators inside the block and puts them back after it.
+    """Seeds torch's own generators inside the block and restores them after it.
 
-    For modules that know no other: ``nn.Linear`` draws its first weights there, dropout its masks.
+    For modules that use no other: ``nn.Linear`` draws its first weights there, dropout its masks.
     """
     with torch.random.fork_rng(devices=list(range(torch.cuda.device_count()))):
         torch.manual_seed(derived_seed(seed, cycle, purpose))

@@ -1,5 +1,5 @@
-"""``python -m dal.bench``: what this machine takes for the parts of a run.
+"""``python -m dal.bench``: how long the parts of a run take on this machine.
 
-Absolute seconds say little about code: machines differ, and share their cores. So every figure
-stands beside a yardstick measured in the same run, and their ratio is what counts.
+Absolute seconds say little about code: machines differ, and their cores are shared. So every figure
+is compared with a reference measured in the same run, and the ratio of both is what counts.
 """

@@ -11,7 +11,7 @@ from rich.progress import track
 
 
 class Timings(NamedTuple):
-    """Wall seconds of repeated runs of one thing."""
+    """Wall seconds of repeated runs of one piece of work."""
 
     name: str
     seconds: list[float]
@@ -28,16 +28,16 @@ class Timings(NamedTuple):
 
 
 def in_turns(
-    things: Sequence[tuple[str, Callable[[], object]]],
+    works: Sequence[tuple[str, Callable[[], object]]],
     repeat: int,
     console: Console,
     warm_up: bool = True,
 ) -> list[Timings]:
-    """Times several things A, B, A, B, ..., after a run of each that does not count.
+    """Times several pieces of work A, B, A, B, ..., after one run of each that is not counted.
 
-    In turns, a machine that slows down halfway slows all of them alike.
+    In turns, a machine that becomes slower halfway slows all of them equally.
     """
-    timings = [Timings(name, []) for name, _ in things]
+    timings = [Timings(name, []) for name, _ in works]
     for run in track(
         range(0 if warm_up else 1, repeat + 1),
         "measuring",
@@ -45,9 +45,9 @@ def in_turns(
         transient=True,
         disable=not console.is_terminal,
     ):
-        for (_, thing), timing in zip(things, timings, strict=True):
+        for (_, work), timing in zip(works, timings, strict=True):
             started = time.perf_counter()
-            thing()
+            work()
             if run > 0:
                 timing.seconds.append(time.perf_counter() - started)
     return timings

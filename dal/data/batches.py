@@ -13,18 +13,18 @@ from dal.runtime import threads
 
 
 class EpochBatches:
-    """One item an epoch: all its batches, every one of them full.
+    """One item for each epoch: all its batches, every one of them full.
 
     An epoch has ceil(N / batch_size) batches, drawn without replacement; the last one is filled
-    from further permutations of the N rows. Without that, 130 rows make a second batch of 2, whose
-    gradient at a high learning rate throws the head off (on CIFAR-10 features, 7 points of
+    from further permutations of the N rows. Without that, 130 rows make a second batch of 2 rows, whose
+    gradient at a high learning rate spoils the head (on CIFAR-10 features it lost 7 points of
     accuracy right after 128 labels).
 
     Args:
         features: ``(N, D)`` with N >= 1.
         labels: ``(N,)``.
         batch_size: Rows in a batch.
-        generator: Where the permutations are drawn from, anew in every epoch; on the CPU.
+        generator: Of the permutations, which are drawn again for every epoch; on the CPU.
 
     Yields:
         Features ``(S, batch_size, D)`` and labels ``(S, batch_size)`` of the S batches.

@@ -1,4 +1,4 @@
-"""Some rows of a feature matrix, read when they are asked for."""
+"""A view of some rows of a feature matrix, read in chunks when they are needed."""
 
 from collections.abc import Iterator
 

@@ -15,7 +15,7 @@ class CycleResult:
 
     Attributes:
         cycle: From 0, the cycle of the initial pool.
-        num_labeled: Labels the head was fitted to.
+        num_labeled: Number of labels that the head was fitted to.
         metrics: What the head's ``test_step`` logged: ``accuracy`` as a fraction, and more.
         fit_seconds: Wall time of the fit, without the selection.
         query_seconds: Wall time of the selection at its end; None in the last cycle.
@@ -55,7 +55,7 @@ class LearningCurve:
 
     @property
     def num_labeled(self) -> Tensor:
-        """Labels behind each cycle, ``(C,)``, int64."""
+        """Number of labels in each cycle, ``(C,)``, int64."""
         return torch.tensor([result.num_labeled for result in self.results])
 
     def metric(self, name: str) -> Tensor:

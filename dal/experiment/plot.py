@@ -1,4 +1,4 @@
-"""Figures, drawn without a display."""
+"""The picture of a learning curve, drawn without a display."""
 
 import io
 
@@ -16,7 +16,7 @@ def learning_curve(curve: LearningCurve, title: str = "") -> bytes:
 
     Args:
         curve: At least one cycle.
-        title: What was run; nothing if empty.
+        title: Text above the picture; none if empty.
     """
     figure = Figure(figsize=(6.4, 4.4), layout="constrained")
     FigureCanvasAgg(figure)

@@ -1,17 +1,17 @@
-"""The run directory: one run on disk, written as it goes, and where a killed run takes it up.
+"""The run directory: the files of one run, written while it runs, from which it resumes.
 
 Files, each replaced atomically:
 
 * ``config.yaml``: the resolved configuration. A directory belongs to one configuration.
 * ``acquisitions.csv``: ``cycle, order, index``, the dataset index of every label. Cycle 0 is the
   initial pool; cycle c holds what was selected at the end of cycle c - 1.
-* ``curve.csv``: a row a cycle. A cycle is finished when its row is there, and what was selected in
-  it is in ``acquisitions.csv`` by then.
+* ``curve.csv``: one row for each cycle. A cycle is finished when its row is there; what it selected
+  is in ``acquisitions.csv`` by then.
 * ``diagnostics.jsonl``: one JSON object for each cycle that selects: ``cycle``; ``scores``, what
   each example was selected by; ``derived``, what the strategy computed for itself.
 * ``curve.png``: the learning curve, drawn when the run is complete.
-* ``summary.json``: what the run is and was made with; when it is complete, its results.
-* ``tracking.json``: under which id the run is known elsewhere.
+* ``summary.json``: the provenance of the run and, when it is complete, its results.
+* ``tracking.json``: the id of the run in an experiment tracker.
 """
 
 import csv
@@ -53,7 +53,7 @@ class Progress(NamedTuple):
     Attributes:
         results: The finished cycles.
         acquired: Dataset indices by cycle, the initial pool first; one entry more than ``results``
-            unless the run is complete, or has only begun.
+            unless the run is complete, or has only just begun.
         diagnostics: What the strategy knew of each selection; none where an earlier version, which
             did not keep them, has written the run.
     """
@@ -67,9 +67,9 @@ class RunDirectory:
     """The files of one run. Use it as a context manager: it is locked while it is open.
 
     Args:
-        path: The directory; made if it is not there.
+        path: The directory, which is created if it is missing.
         config: The resolved configuration: plain mappings, lists and scalars.
-        overwrite: Whether to start afresh, rather than resume, when the run is already there.
+        overwrite: Whether to start from scratch, rather than resume, if there is a run already.
         ignored_keys: Dotted keys of ``config`` that may differ when the run is resumed, with all
             keys below them, since no result depends on them.
     """
@@ -88,10 +88,10 @@ class RunDirectory:
         self._lock: int | None = None
 
     def __enter__(self) -> "RunDirectory":
-        """Makes, locks and checks the directory.
+        """Creates, locks and checks the directory.
 
         Raises:
-            RecordError: If it cannot be written to, another process is at work in it, or it
+            RecordError: If it cannot be written to, another process is working in it, or it
                 belongs to another configuration.
         """
         try:
@@ -144,7 +144,7 @@ class RunDirectory:
         return {str(key): value for key, value in stored.items()}
 
     def progress(self) -> Progress:
-        """What is already there; the directory need not be open.
+        """What is there already; the directory need not be open.
 
         Raises:
             RecordError: If a file is damaged; nothing is changed then.
@@ -154,7 +154,7 @@ class RunDirectory:
         if not len(results) <= len(acquired) <= len(results) + 2:
             raise RecordError(
                 f"{self.path / CURVE} holds {len(results)} cycles, but {ACQUISITIONS} labels for "
-                f"{len(acquired)}: one of them has been cut short. {self._repair()}"
+                f"{len(acquired)}: one of them is cut short. {self._repair()}"
             )
         num_labeled = 0
         for result, indices in zip(results, acquired, strict=False):
@@ -205,20 +205,20 @@ class RunDirectory:
         return self._read_json(SUMMARY)
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
-        """Records what the run is and, in the end, what came of it."""
+        """Records the provenance of the run and, at its end, its results."""
         self._write(SUMMARY, json.dumps(summary, indent=2) + "\n")
 
     def read_tracking(self) -> dict[str, Any]:
-        """What a tracker has kept here of the run's identity elsewhere; empty if nothing.
+        """What a tracker has stored here to find the run again; empty if nothing.
 
         Raises:
             RecordError: If it is damaged.
         """
         return self._read_json(TRACKING)
 
-    def write_tracking(self, identity: Mapping[str, Any]) -> None:
-        """Keeps the run's identity elsewhere."""
-        self._write(TRACKING, json.dumps(identity) + "\n")
+    def write_tracking(self, tracking: Mapping[str, Any]) -> None:
+        """Stores what a tracker needs to find the run again."""
+        self._write(TRACKING, json.dumps(tracking) + "\n")
 
     def write_plot(self, png: bytes) -> None:
         """Records the learning curve as a picture."""
@@ -227,7 +227,7 @@ class RunDirectory:
     def _claim(self) -> None:
         file = self.path / CONFIG
         if self.overwrite:
-            # The configuration goes last: killed halfway, the directory still has an owner.
+            # The configuration last: a directory in which this is interrupted still has an owner.
             for name in reversed(FILES):
                 (self.path / name).unlink(missing_ok=True)
         if not file.exists():
@@ -235,14 +235,15 @@ class RunDirectory:
             if orphans:
                 raise RecordError(
                     f"{self.path} holds {', '.join(orphans)} but no {CONFIG} that says of which "
-                    "run. Restore it, move the files away, or start afresh with overwrite=true."
+                    "run. Restore it, move the files away, or start from scratch with "
+                    "overwrite=true."
                 )
             self._write(CONFIG, OmegaConf.to_yaml(OmegaConf.create(dict(self.config))))
             return
         stored = self.read_config()
         differences = identity.differences(stored, self.config, self.ignored_keys)
         if differences and not any((self.path / name).exists() for name in (CURVE, ACQUISITIONS)):
-            # It failed before it began, for example over its data: nothing is lost.
+            # It failed before it began, for example because of its data: nothing is lost.
             self._write(CONFIG, OmegaConf.to_yaml(OmegaConf.create(dict(self.config))))
         elif differences:
             shown = "\n".join(f"  {line}" for line in differences[:MAX_DIFFERENCES])
@@ -250,7 +251,7 @@ class RunDirectory:
             raise RecordError(
                 f"{self.path} holds a run of another configuration (there → here):\n{shown}"
                 + (f"\n  and {more} more" if more > 0 else "")
-                + "\nChoose another name=..., or start afresh with overwrite=true."
+                + "\nChoose another name=..., or start from scratch with overwrite=true."
             )
 
     def _read_curve(self) -> list[CycleResult]:
@@ -285,8 +286,8 @@ class RunDirectory:
                 ) from error
             if result.cycle != number:
                 raise RecordError(
-                    f"{file}, line {number + 2}, is of cycle {result.cycle} where cycle {number} "
-                    f"is due. {self._repair()}"
+                    f"{file}, line {number + 2}: expected cycle {number}, got cycle "
+                    f"{result.cycle}. {self._repair()}"
                 )
             results.append(result)
         return results
@@ -346,7 +347,7 @@ class RunDirectory:
         return header, rows
 
     def _repair(self) -> str:
-        return "Restore the file, or start afresh with overwrite=true."
+        return "Restore the file, or start from scratch with overwrite=true."
 
     def _write(self, name: str, content: str | bytes) -> None:
         file = self.path / name
@@ -355,8 +356,8 @@ class RunDirectory:
         except OSError as error:
             raise RecordError(
                 f"Cannot write {file}: {error.strerror or error}. What was there before is "
-                "untouched. Make room or permit writing and run the same command again: it "
-                "resumes; or choose another output_root."
+                "unchanged. Free space or permit writing, and run the same command again: it "
+                "resumes. Or choose another output_root."
             ) from error
 
     def _unlock(self) -> None:

@@ -1,9 +1,9 @@
-"""A run in Weights & Biases: one learning curve, one run there, however often it is resumed.
+"""A run in Weights & Biases: one learning curve is one run there, however often it is resumed.
 
-The row of a cycle has the cycle as its step. So whoever resumes a run sees from its next step which
-cycles the server has, and sends the others: those that a killed process had recorded but not yet
-uploaded among them. Offline there is no server to ask: each session then holds the whole curve from
-the first cycle on, and takes the place of the sessions before it.
+The step of a row is its cycle. So the next step of a resumed run tells which cycles the server has,
+and the others are sent, with those that a killed process had recorded but not yet uploaded. Offline
+there is no server to ask: each session holds the whole curve from the first cycle on and replaces
+the sessions before it.
 """
 
 import os
@@ -40,17 +40,17 @@ class WeightsAndBiases(Tracker):
     Args:
         mode: ``"online"``; ``"offline"``, to upload later; ``"disabled"``, to log nothing.
         project: Where the run is shown.
-        entity: The user or team it belongs to; the account's default if None.
+        entity: The user or team that owns it; the account's default if None.
         group: Runs of one group are averaged: all seeds of a strategy in an experiment.
-        job_type: What the run did: the strategy.
-        name: How the run is called; W&B invents something if None.
-        tags: What to find it by.
+        job_type: The strategy.
+        name: The name of the run; W&B invents one if None.
+        tags: Words by which to find it.
         init_timeout: Seconds to wait for the server before the run starts.
-        finish_timeout: Seconds to wait for the uploads after the run. What has not been uploaded
-            by then stays on the disk.
+        finish_timeout: Seconds to wait for the uploads after the run. What is not uploaded by then
+            stays on the disk.
 
-    The id of the run there is kept in the run directory; ``WANDB_RUN_ID``, which the agent of a
-    sweep sets, comes first.
+    The id of the run there is stored in the run directory; ``WANDB_RUN_ID``, which the agent of a
+    sweep sets, takes precedence.
 
     Raises:
         ConfigError: If the mode is unknown.
@@ -83,7 +83,7 @@ class WeightsAndBiases(Tracker):
         self._record: RunDirectory
 
     def start(self, record: RunDirectory | None, results: Sequence[CycleResult]) -> None:
-        """Starts the run there or continues it, with all cycles that it lacks.
+        """Starts the run there, or continues it and sends the cycles that it lacks.
 
         Raises:
             ConfigError: If there is no run directory or, online, no key or no connection.
@@ -112,12 +112,12 @@ class WeightsAndBiases(Tracker):
             self.log(result)
 
     def log(self, result: CycleResult) -> None:
-        """Adds the cycle to the curve, unless it is on it."""
+        """Adds the cycle to the curve, unless it is there already."""
         if self._run is None or result.cycle < self._run.step:
             return
         row: dict[str, Any] = {"num_labeled": result.num_labeled}
         row |= {f"curve/{name}": value for name, value in measurements(result).items()}
-        # The last row stays open: the picture of the curve goes into it.
+        # The last row stays open: the picture of the curve is added to it.
         is_last = result.query_seconds is None
         self._run.log(row, step=result.cycle, commit=not is_last)
 
@@ -136,18 +136,18 @@ class WeightsAndBiases(Tracker):
         self._record.write_tracking({**self._identity, "finished": True})
 
     def close(self, is_complete: bool) -> None:  # noqa: ARG002
-        """Ends a run that has been stopped, so that W&B does not take it for a running one."""
+        """Ends a run that was stopped, so that W&B does not show it as running."""
         if self._run is None:
             return
         run, self._run = self._run, None
-        if signals.is_stopping():  # the sweep that it belongs to, if any, gives it out again
+        if signals.is_stopping():  # its sweep, if it belongs to one, assigns it again
             run.mark_preempting()
         _bounded(lambda: run.finish(exit_code=1), self.finish_timeout)
 
     def _init(self, run_id: str) -> "Run":
         import wandb
 
-        # Once for the process: W&B neither prints on its own nor asks for a key at the terminal.
+        # Once for each process: W&B then neither prints by itself nor asks for a key.
         settings = wandb.setup(wandb.Settings(silent=True)).settings
         if self.mode == "offline":
             _remove_unsynced(self._record.path / "wandb")
@@ -193,11 +193,11 @@ class WeightsAndBiases(Tracker):
         last = curve.results[-1].cycle
         if run.step <= last:
             run.log(picture, step=last)
-        else:  # stopped between the last cycle and here, its row is closed
+        else:  # a run that was stopped between its last cycle and here: the row is closed
             run.summary.update(picture)
         run.summary.update(curve.summary())
         artifact = wandb.Artifact(f"acquisitions-{run.id}", type="acquisitions")
-        # Immutable: uploaded from where it is, without a copy in the user's home.
+        # Immutable: uploaded from where it is, without a copy in the user's home folder.
         artifact.add_file(str(self._record.path / ACQUISITIONS), policy="immutable")
         run.log_artifact(artifact)
 
@@ -214,15 +214,15 @@ def _connect(url: str) -> None:
 
 
 def _remove_unsynced(folder: Path) -> None:
-    # The new session holds all that is in them. Left there, a killed process's damaged file would
-    # keep `wandb sync` from reaching the one that replaces it.
+    # The new session holds everything that is in them; and a damaged file of a killed process would
+    # keep `wandb sync` from uploading the session that replaces it.
     for session in folder.glob("offline-run-*"):
         if not list(session.glob("*.wandb.synced")):
             shutil.rmtree(session, ignore_errors=True)
 
 
 def _bounded(work: Callable[[], None], seconds: float) -> None:
-    """Does the work in a thread that is left behind when it takes too long."""
+    """Does the work in a thread, which is abandoned when it takes too long."""
     failures: list[BaseException] = []
 
     def attempt() -> None:

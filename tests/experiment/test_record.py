@@ -134,7 +134,7 @@ def test_a_curve_cut_anywhere_is_refused_or_resumed_and_never_changed(tmp_path: 
     ("name", "old", "new", "message"),
     [
         (CURVE, "\n1,5,", "\n1,x,", r"curve.csv, line 3, is damaged"),
-        (CURVE, "\n1,5,", "\n2,5,", r"line 3, is of cycle 2 where cycle 1 is due"),
+        (CURVE, "\n1,5,", "\n2,5,", r"line 3: expected cycle 1, got cycle 2"),
         (CURVE, "\n1,5,", "\n1,6,", r"counts 6 labels in cycle 1, but acquisitions.csv 5"),
         (CURVE, "fit_seconds", "fit", r"unexpected columns"),
         (CURVE, ",12.5", "", r"damaged"),
