@@ -31,4 +31,4 @@ class Badge(Strategy):
             query.pool_scores(lambda probs: seeding.gradient_factors(probs.to(self.dtype))),
             query.pool_features.to(self.dtype),
         )
-        return seeding.k_means_plus_plus(embeddings, query.num, query.generator)
+        return seeding.k_means_plus_plus(embeddings, query.num, query.generator).positions

@@ -4,11 +4,10 @@ from torch import Tensor
 
 from dal.errors import ConfigError, ResourceError
 from dal.functional import bait, bait_diagonal, fisher
+from dal.functional.bait_objective import Hyperparameters
 from dal.runtime import devices
 from dal.strategies.query import Query
 from dal.strategies.strategy import Strategy, floating_type
-
-REDUCTIONS = ("mean", "sum")
 
 
 class FisherStrategy(Strategy):
@@ -33,17 +32,10 @@ class FisherStrategy(Strategy):
         dtype: str = "float32",
     ) -> None:
         super().__init__(subset_size)
-        if lmbda <= 0:
-            raise ConfigError(f"Expected `lmbda` above 0, got {lmbda}.")
-        if oversample < 1:
-            raise ConfigError(f"Expected `oversample` of at least 1, got {oversample}.")
-        if fisher_reduction not in REDUCTIONS:
-            raise ConfigError(
-                f"Expected `fisher_reduction` of 'mean' or 'sum', got '{fisher_reduction}'."
-            )
-        self.lmbda = lmbda
-        self.oversample = oversample
-        self.fisher_reduction = fisher_reduction
+        try:
+            self.hyperparameters = Hyperparameters(lmbda, oversample, fisher_reduction)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
         self.dtype = floating_type(dtype)
 
 
@@ -51,7 +43,7 @@ class Bait(FisherStrategy):
     """BAIT, exact: no gradient embedding and no information matrix of an example is ever formed.
 
     Takes the arguments of :class:`FisherStrategy`. Memory: see :func:`dal.functional.bait.
-    entries_needed`; what it comes to is checked before it is taken.
+    peak_entries`; whether the device has it is checked before it is taken.
 
     References:
         Ash et al. (2021), "Gone Fishing: Neural Active Learning with Fisher Embeddings".
@@ -75,19 +67,17 @@ class Bait(FisherStrategy):
             query.labeled_features.to(self.dtype),
             labeled_factors,
             query.num,
-            self.lmbda,
-            self.oversample,
-            self.fisher_reduction,
-        )
+            self.hyperparameters,
+        ).positions
 
     def _check_memory(self, query: Query, num_classes: int, rank: int) -> None:
-        fixed, per_row = bait.entries_needed(
+        fixed, per_row = bait.peak_entries(
             query.pool.num_features,
             num_classes,
             rank,
             len(query.labeled),
             query.num,
-            self.oversample,
+            self.hyperparameters.oversample,
         )
         num_rows, entry = len(query.pool), self.dtype.itemsize
         scratch = bait.NUM_CHUNKS * fisher.scratch_bytes(query.device)
@@ -182,7 +172,5 @@ class BaitDiagonal(FisherStrategy):
             query.labeled_features.to(self.dtype),
             query.labeled_probs.to(self.dtype),
             query.num,
-            self.lmbda,
-            self.oversample,
-            self.fisher_reduction,
-        )
+            self.hyperparameters,
+        ).positions

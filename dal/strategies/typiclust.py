@@ -34,4 +34,5 @@ class TypiClust(Strategy):
         features = torch.cat([query.labeled_features, query.pool_features])
         if self.normalize:
             features = F.normalize(features, out=features)
-        return typicality.select(features, len(query.labeled), query.num, query.generator)
+        num_labeled = len(query.labeled)
+        return typicality.select(features, num_labeled, query.num, query.generator).positions
