@@ -138,8 +138,8 @@ print((devices.peak_bytes() - before) / (4 * (fixed + num_pool * per_row) + scra
     "case",
     [
         "fisher.full_factors, 3000, 160, 20, 4",  # M₀⁻¹ of low rank dominates
-        "fisher.full_factors, 3000, 160, 120, 4",  # a dense M₀⁻¹
-        "fisher.full_factors, 50_000, 8, 20, 4",  # the terms
+        "fisher.full_factors, 1500, 160, 120, 4",  # a dense M₀⁻¹
+        "fisher.full_factors, 20_000, 8, 20, 4",  # the terms
         "fisher.binary_factors, 300_000, 64, 20, 40",  # the pool, in blocks
     ],
 )
