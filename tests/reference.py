@@ -1,4 +1,7 @@
-"""The slow truth: each function reads like its definition, and is what the package is held to."""
+"""Slow reference implementations: each reads like its definition, and the package must agree.
+
+A selection is a dict from each chosen position to its score when it was chosen, in that order.
+"""
 
 import math
 from collections.abc import Callable
@@ -9,11 +12,11 @@ from torch import Tensor
 
 
 def margin(probs: Tensor) -> list[float]:
-    out = []
+    margins = []
     for row in probs.tolist():
         first, second = sorted(row, reverse=True)[:2]
-        out.append(first - second)
-    return out
+        margins.append(first - second)
+    return margins
 
 
 def entropy(probs: Tensor) -> list[float]:
@@ -63,7 +66,7 @@ def calibration_error(probs: Tensor, labels: Tensor, num_bins: int) -> float:
 
 
 def epoch_rows(num_rows: int, batch_size: int, generator: torch.Generator) -> list[list[int]]:
-    """Rows of the full batches of one epoch: whole permutations, one after the other."""
+    """The rows of each batch of an epoch, all full, from one permutation after the other."""
     num_batches = -(-num_rows // batch_size)
     rows: list[int] = []
     while len(rows) < num_batches * batch_size:
@@ -71,208 +74,246 @@ def epoch_rows(num_rows: int, batch_size: int, generator: torch.Generator) -> li
     return [rows[b * batch_size : (b + 1) * batch_size] for b in range(num_batches)]
 
 
+def one_hot(y: int, p: Tensor) -> Tensor:
+    """e_y, as long as p."""
+    e = torch.zeros_like(p)
+    e[y] = 1
+    return e
+
+
+def full_factor(p: Tensor) -> Tensor:
+    """Column y is √p_y (e_y − p): ``(K, K)``."""
+    return torch.stack([p[y].sqrt() * (one_hot(y, p) - p) for y in range(len(p))], dim=1)
+
+
+def top_factor(p: Tensor, num_top: int) -> Tensor:
+    """Column y is √(p_y / mass) (e_y − p) for the most probable classes y: ``(K, c)``."""
+    top = p.argsort(descending=True)[:num_top].tolist()
+    mass = sum(p[y] for y in top)
+    return torch.stack([(p[y] / mass).sqrt() * (one_hot(y, p) - p) for y in top], dim=1)
+
+
+def binary_factor(p: Tensor) -> Tensor:
+    """√(p̂ (1 − p̂)): ``(1, 1)``."""
+    highest = p.max()
+    return (highest * (1 - highest)).sqrt().reshape(1, 1)
+
+
 def embedding(h: Tensor, factor: Tensor) -> Tensor:
     """V = A ⊗ h, class first: ``(KD, r)``."""
     return torch.kron(factor, h[:, None])
 
 
-def full_factor(p: Tensor) -> Tensor:
-    classes = range(len(p))
-    return torch.stack([p[y].sqrt() * (torch.eye(len(p)).to(p)[y] - p) for y in classes], dim=1)
-
-
-def top_factor(p: Tensor, num_top: int) -> Tensor:
-    top = p.argsort(descending=True)[:num_top].tolist()
-    mass = sum(p[y] for y in top)
-    one_hot = torch.eye(len(p)).to(p)
-    return torch.stack([(p[y] / mass).sqrt() * (one_hot[y] - p) for y in top], dim=1)
-
-
-def binary_factor(p: Tensor) -> Tensor:
-    highest = p.max()
-    return (highest * (1 - highest)).sqrt().reshape(1, 1)
-
-
 def fisher(p: Tensor, h: Tensor) -> Tensor:
-    """Equation 2: the expected outer product of the gradient, ``(KD, KD)``."""
-    total = torch.zeros(len(p) * len(h), len(p) * len(h)).to(p)
-    for y in range(len(p)):
-        gradient = torch.kron(torch.eye(len(p)).to(p)[y] - p, h)
-        total = total + p[y] * torch.outer(gradient, gradient)
-    return total
+    """E_y[ g gᵀ ] of the gradient g = (e_y − p) ⊗ h: ``(KD, KD)``."""
+    gradients = [torch.kron(one_hot(y, p) - p, h) for y in range(len(p))]
+    return torch.stack([p[y] * torch.outer(g, g) for y, g in enumerate(gradients)]).sum(0)
 
 
 class Bait:
-    """BAIT with explicit matrices: information of every example, inverses, traces."""
+    """BAIT with explicit matrices: the information of every example, inverses and traces."""
 
     def __init__(
         self,
-        informations: list[Tensor],
+        pool: list[Tensor],
         labeled: list[Tensor],
         num: int,
         lmbda: float = 1.0,
         reduction: str = "mean",
-        size: int | None = None,
     ) -> None:
-        everything = informations + labeled
-        size = len(everything[0])
-        self.mean = sum(everything) / len(everything)
-        share = len(labeled) / (len(labeled) + num)
-        self.m = lmbda * torch.eye(size).to(everything[0])
-        if labeled:
-            scale = 1 if reduction == "sum" else 1 / len(labeled)
-            self.m = self.m + share * scale * sum(labeled)
-        self.added = [num / (len(labeled) + num) * information for information in informations]
+        total = len(labeled) + num
         self.num = num
+        self.mean = torch.stack(pool + labeled).mean(0)  # F
+        self.m = lmbda * torch.eye(len(self.mean)).to(self.mean)  # M₀
+        if labeled:
+            stacked = torch.stack(labeled)
+            of_labeled = stacked.mean(0) if reduction == "mean" else stacked.sum(0)
+            self.m = self.m + len(labeled) / total * of_labeled
+        self.added = [num / total * information for information in pool]
 
     def objective(self, m: Tensor) -> float:
         return torch.trace(torch.linalg.inv(m) @ self.mean).item()
 
-    def select(self, oversample: int = 2) -> list[int]:
-        m, chosen = self.m.clone(), []
+    def select(self, oversample: int = 2) -> dict[int, float]:
+        """Each position with the fall of the objective when it was added."""
+        m = self.m
+        gains: dict[int, float] = {}
         for _ in range(min(oversample * self.num, len(self.added))):
-            rest = [i for i in range(len(self.added)) if i not in chosen]
+            rest = [i for i in range(len(self.added)) if i not in gains]
             best = min(rest, key=lambda i: self.objective(m + self.added[i]))
+            gains[best] = self.objective(m) - self.objective(m + self.added[best])
             m = m + self.added[best]
-            chosen.append(best)
-        while len(chosen) > self.num:
-            least = min(chosen, key=lambda i: self.objective(m - self.added[i]))
+        while len(gains) > self.num:
+            least = min(gains, key=lambda i: self.objective(m - self.added[i]))
             m = m - self.added[least]
-            chosen.remove(least)
-        return chosen
+            del gains[least]
+        return gains
 
 
 class DiagonalBait(Bait):
-    """The same with the diagonal of every information alone."""
+    """The same with nothing but the diagonal of every information."""
 
-    def __init__(self, informations: list[Tensor], labeled: list[Tensor], num: int) -> None:
-        def diagonal(matrices: list[Tensor]) -> list[Tensor]:
-            return [torch.diag(torch.diag(matrix)) for matrix in matrices]
+    def __init__(
+        self, pool: list[Tensor], labeled: list[Tensor], num: int, reduction: str = "mean"
+    ) -> None:
+        def diagonals(informations: list[Tensor]) -> list[Tensor]:
+            return [information.diagonal().diag() for information in informations]
 
-        super().__init__(diagonal(informations), diagonal(labeled), num)
+        super().__init__(diagonals(pool), diagonals(labeled), num, reduction=reduction)
 
 
-def badge(probs: Tensor, features: Tensor, num: int, generator: torch.Generator) -> list[int]:
-    """k-means++ on explicit gradient embeddings, all distances anew for every draw."""
-    rows = []
-    for p, h in zip(probs, features, strict=True):
-        one_hot = torch.eye(len(p)).to(p)[p.argmax()]
-        rows.append(torch.kron(one_hot - p, h))
-    g = torch.stack(rows)
-    chosen = [int(g.norm(dim=1).argmax())]
-    while len(chosen) < num:
-        squares = torch.stack([(g - g[c]).square().sum(1) for c in chosen]).amin(0)
+def draw_proportionally(masses: Tensor, generator: torch.Generator) -> int:
+    """The row at which the running sum of the masses passes a uniform share of their total."""
+    share = torch.rand((), generator=generator, dtype=torch.float64)
+    target = share * masses.double().sum()
+    running = 0.0
+    for row, mass in enumerate(masses.tolist()):
+        running += mass
+        if running > target:
+            return row
+    raise AssertionError
+
+
+def fill_uniformly(
+    chosen: list[int], num: int, num_rows: int, generator: torch.Generator
+) -> list[int]:
+    rest = [row for row in range(num_rows) if row not in chosen]
+    order = torch.randperm(len(rest), generator=generator).tolist()
+    return chosen + [rest[i] for i in order[: num - len(chosen)]]
+
+
+def badge(
+    probs: Tensor, features: Tensor, num: int, generator: torch.Generator
+) -> dict[int, float]:
+    """k-means++ on explicit gradient embeddings: each with its squared distance when drawn.
+
+    All distances are computed from scratch for every draw.
+    """
+    gradients = [
+        torch.kron(one_hot(int(p.argmax()), p) - p, h) for p, h in zip(probs, features, strict=True)
+    ]
+    g = torch.stack(gradients)
+    norms = g.square().sum(1)
+    first = int(norms.argmax())
+    drawn = {first: norms[first].item()}
+    while len(drawn) < num:
+        squares = torch.stack([(g - g[c]).square().sum(1) for c in drawn]).amin(0)
         squares[squares < 1e-12] = 0
-        squares[chosen] = 0
+        squares[list(drawn)] = 0
         if squares.sum() == 0:
-            rest = [i for i in range(len(g)) if i not in chosen]
-            order = torch.randperm(len(rest), generator=generator).tolist()
-            return chosen + [rest[i] for i in order[: num - len(chosen)]]
-        target = torch.rand((), generator=generator, dtype=torch.float64) * squares.double().sum()
-        total = 0.0
-        for i, square in enumerate(squares.tolist()):
-            total += square
-            if total > target:
-                chosen.append(i)
-                break
-    return chosen
+            filled = fill_uniformly(list(drawn), num, len(g), generator)
+            return {row: drawn.get(row, 0.0) for row in filled}
+        row = draw_proportionally(squares, generator)
+        drawn[row] = squares[row].item()
+    return drawn
+
+
+def neighbor_distances(points: Tensor, num: int) -> list[list[float]]:
+    distances = []
+    for i in range(len(points)):
+        others = [(points[i] - points[j]).norm().item() for j in range(len(points)) if j != i]
+        distances.append(sorted(others)[:num])
+    return distances
 
 
 def typicality(points: Tensor) -> list[float]:
     k = min(20, len(points) // 2)
-    out = []
-    for i in range(len(points)):
-        others = [(points[i] - points[j]).norm().item() for j in range(len(points)) if j != i]
-        out.append(1 / (sum(sorted(others)[:k]) / k + 1e-5) if k else 1.0)
-    return out
+    if k == 0:
+        return [1.0] * len(points)
+    return [1 / (sum(nearest) / k + 1e-5) for nearest in neighbor_distances(points, k)]
 
 
-def typiclust(features: Tensor, num_labeled: int, num: int, assignment: list[int]) -> list[int]:
-    """Positions, given the clusters; fewer than ``num`` if these run out of points."""
+def typiclust(
+    features: Tensor, num_labeled: int, num: int, assignment: list[int]
+) -> dict[int, float]:
+    """Each position with its typicality, for given clusters; fewer if these run out of points."""
     members: dict[int, list[int]] = {}
     for point, cluster in enumerate(assignment):
         members.setdefault(cluster, []).append(point)
     order = [c for c in sorted(members) if len(members[c]) > 5]
     order.sort(key=lambda c: (sum(p < num_labeled for p in members[c]), -len(members[c])))
-    taken: list[int] = []
+    free = {c: [p for p in members[c] if p >= num_labeled] for c in order}
+    selected: dict[int, float] = {}
     visit = 0
-    while len(taken) < num and any(
-        p >= num_labeled and p not in taken for c in order for p in members[c]
-    ):
-        cluster = order[visit % len(order)]
+    while len(selected) < num and any(free.values()):
+        points = free[order[visit % len(order)]]
         visit += 1
-        points = [p for p in members[cluster] if p >= num_labeled and p not in taken]
         if points:
             scores = typicality(features[points])
-            taken.append(points[scores.index(max(scores))])
-    return [point - num_labeled for point in taken]
+            best = scores.index(max(scores))
+            selected[points.pop(best) - num_labeled] = scores[best]
+    return selected
 
 
-def _rows(query: Any) -> Any:
-    """Features and probabilities of a query in float64: pool, then labeled."""
+def _rows(query: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Features and probabilities of the pool, and then of the labeled examples, in float64."""
     pool, labeled = query.pool_features.double(), query.labeled_features.double()
     return pool, query.pool_probs.double(), labeled, query.labeled_probs.double()
 
 
-def _bait(query: Any, factor: Any) -> list[int]:
-    h, p, hl, pl = _rows(query)
+def _bait(query: Any, factor: Callable[[Tensor], Tensor]) -> dict[int, float]:
+    h, p, labeled_h, labeled_p = _rows(query)
 
     def informations(features: Tensor, probs: Tensor) -> list[Tensor]:
         columns = [embedding(x, factor(q)) for x, q in zip(features, probs, strict=True)]
         return [v @ v.T for v in columns]
 
-    return Bait(informations(h, p), informations(hl, pl), query.num).select()
+    return Bait(informations(h, p), informations(labeled_h, labeled_p), query.num).select()
 
 
-def _diagonal(query: Any) -> Any:
-    h, p, hl, pl = _rows(query)
+def _diagonal(query: Any) -> dict[int, float]:
+    h, p, labeled_h, labeled_p = _rows(query)
     pool = [fisher(q, x) for x, q in zip(h, p, strict=True)]
-    labeled = [fisher(q, x) for x, q in zip(hl, pl, strict=True)]
+    labeled = [fisher(q, x) for x, q in zip(labeled_h, labeled_p, strict=True)]
     return DiagonalBait(pool, labeled, query.num).select()
 
 
-def _typiclust(query: Any) -> list[int]:
-    """The clusters are faiss's; the rest is plain loops."""
-    from dal.functional import typicality as fast
+def _typiclust(query: Any) -> dict[int, float]:
+    """The clusters are those of faiss; the rest is plain loops."""
+    from dal.functional import clustering
 
     features = torch.cat([query.labeled_features, query.pool_features])
     features = features / features.norm(dim=1, keepdim=True)
     seed = int(torch.randint(2**31 - 1, (), generator=query.generator))
     num_labeled = len(query.labeled_features)
-    assignment = fast.clusters(features, num_labeled + query.num, seed)
+    assignment = clustering.k_means(features, num_labeled + query.num, seed)
     return typiclust(features.double(), num_labeled, query.num, assignment.tolist())
 
 
-# The twins of the strategies, by name: positions for a query.
-selections: dict[str, Callable[[Any], Any]] = {
+# The positions that each strategy should select for a query, by its name.
+selections: dict[str, Callable[[Any], list[int]]] = {
     "margin": lambda q: lowest(torch.tensor(margin(q.pool_probs)), q.num),
-    "bait": lambda q: _bait(q, full_factor),
-    "bait_exp": lambda q: _bait(q, lambda p: top_factor(p, 2)),
-    "bait_binary": lambda q: _bait(q, binary_factor),
-    "bait_diagonal": _diagonal,
-    "typiclust": _typiclust,
-    "badge": lambda q: badge(q.pool_probs.double(), q.pool_features.double(), q.num, q.generator),
+    "bait": lambda q: list(_bait(q, full_factor)),
+    "bait_exp": lambda q: list(_bait(q, lambda p: top_factor(p, 2))),
+    "bait_binary": lambda q: list(_bait(q, binary_factor)),
+    "bait_diagonal": lambda q: list(_diagonal(q)),
+    "typiclust": lambda q: list(_typiclust(q)),
+    "badge": lambda q: list(
+        badge(q.pool_probs.double(), q.pool_features.double(), q.num, q.generator)
+    ),
 }
 
 
 def published_bait(strategy: Any, query: Any) -> list[int]:
-    """The arithmetic of the published code: explicit rows of N × r × KD, four products a step.
+    """The arithmetic of the published code: explicit rows, N × r × KD, and four products per step.
 
-    Written from the algorithm of Ash et al. (2021): every step inverts anew what it can update by
-    Woodbury's identity, and multiplies all rows by M⁻¹, M⁻¹, F and M⁻¹.
+    Written from the algorithm of Ash et al. (2021). M⁻¹ is updated by Woodbury's identity; P and Q
+    are computed from scratch in every step, by multiplying all rows by M⁻¹, M⁻¹, F and M⁻¹.
     """
-    h, hl = query.pool_features, query.labeled_features
-    factors = strategy.factors(query.pool_probs)
-    labeled_factors = strategy.factors(query.labeled_probs)
-    rows = (factors.mT[..., None] * h[:, None, None]).flatten(2)  # (N, r, KD)
-    labeled = (labeled_factors.mT[..., None] * hl[:, None, None]).flatten(2).flatten(0, 1)
-    num_labeled, num, rank = len(hl), query.num, rows.shape[1]
-    flat = rows.flatten(0, 1)
-    mean = (flat.T @ flat + labeled.T @ labeled) / (len(h) + num_labeled)
-    m = torch.eye(flat.shape[1]).to(h) + labeled.T @ labeled / (num_labeled + num)
+
+    def explicit_rows(features: Tensor, probs: Tensor) -> Tensor:
+        factors: Tensor = strategy.factors(probs)
+        return (factors.mT[..., None] * features[:, None, None]).flatten(2)  # (N, r, KD)
+
+    rows = explicit_rows(query.pool_features, query.pool_probs)
+    labeled = explicit_rows(query.labeled_features, query.labeled_probs).flatten(0, 1)  # (Lr, KD)
+    num_labeled, num, rank = len(query.labeled_features), query.num, rows.shape[1]
+    flat = rows.flatten(0, 1)  # (Nr, KD), a view
+    mean = (flat.T @ flat + labeled.T @ labeled) / (len(rows) + num_labeled)
+    m = torch.eye(flat.shape[1]).to(flat) + labeled.T @ labeled / (num_labeled + num)
     inverse = torch.linalg.inv(m)
     rows *= (num / (num_labeled + num)) ** 0.5
-    identity = torch.eye(rank).to(h)
+    identity = torch.eye(rank).to(flat)
     chosen: list[int] = []
     for _ in range(2 * num):
         inner = torch.linalg.inv(identity + (flat @ inverse).view_as(rows) @ rows.mT)

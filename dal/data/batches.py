@@ -16,9 +16,9 @@ class EpochBatches:
     """One item for each epoch: all its batches, every one of them full.
 
     An epoch has ceil(N / batch_size) batches, drawn without replacement; the last one is filled
-    from further permutations of the N rows. Without that, 130 rows make a second batch of 2 rows, whose
-    gradient at a high learning rate spoils the head (on CIFAR-10 features it lost 7 points of
-    accuracy right after 128 labels).
+    from further permutations of the N rows. Without that, 130 rows make a second batch of 2 rows,
+    whose gradient at a high learning rate spoils the head (on CIFAR-10 features it lost 7 points
+    of accuracy right after 128 labels).
 
     Args:
         features: ``(N, D)`` with N >= 1.

@@ -6,20 +6,23 @@ changes tr(M⁻¹F) by
 
     −σ Σ f v / (m (m + σv)).
 
-Every such gain shrinks as m grows. So in the forward pass an old gain bounds the present one, and
-a step looks at the few candidates whose bound exceeds the best gain found: the choice is that of
-the plain greedy pass.
+Every such gain shrinks as m grows. So in the forward pass a gain computed earlier is an upper bound
+of the present one, and a step computes the gains of the few candidates whose bound exceeds the best
+gain found: the choice is that of the plain greedy pass [Minoux1978].
 
 References:
-    Huseljic et al. (2024), "Fast Fishing", section 6.2, "BAIT (Diagonal)".
-    Minoux (1978), "Accelerated greedy algorithms for maximizing submodular set functions".
+    [Huseljic2024] Huseljic et al. (2024), "Fast Fishing", section 6.2, "BAIT (Diagonal)".
+    [Minoux1978] Minoux (1978), "Accelerated greedy algorithms for maximizing submodular set
+    functions".
 """
 
 import torch
 from torch import Tensor
 
-SCRATCH_BYTES = {"cpu": 1 << 20, "cuda": 1 << 27}  # fits the cache: four passes a chunk
-NUM_LOOKED_AT = 64  # candidates whose bound is renewed at a time
+from dal.functional.bait_objective import DEFAULT, Hyperparameters, Selection
+
+SCRATCH_BYTES = {"cpu": 1 << 20, "cuda": 1 << 27}  # fits the cache: four passes over each chunk
+NUM_REFRESHED = 64  # candidates whose bound is renewed at a time
 
 
 def select(
@@ -28,11 +31,9 @@ def select(
     labeled_features: Tensor,
     labeled_probs: Tensor,
     num: int,
-    lmbda: float = 1.0,
-    oversample: int = 2,
-    reduction: str = "mean",
-) -> Tensor:
-    """Positions of the batch that diagonal BAIT chooses, in the order of their choice.
+    hyperparameters: Hyperparameters = DEFAULT,
+) -> Selection:
+    """The batch that diagonal BAIT chooses.
 
     Args:
         features: Of the pool, ``(N, D)``.
@@ -40,47 +41,50 @@ def select(
         labeled_features: ``(L, D)``; L may be 0.
         labeled_probs: ``(L, K)``.
         num: Size of the batch B, in [1, N].
-        lmbda: λ > 0, the start of every entry of m.
-        oversample: The forward pass chooses so many times B, the backward pass removes the rest.
-        reduction: How m takes the labeled examples' information, ``"mean"`` or ``"sum"``.
-
-    Returns:
-        ``(num,)``, int64.
+        hyperparameters: λ, the oversampling and the reduction.
 
     Raises:
-        ValueError: If an argument is out of range.
+        ValueError: If ``num`` is out of range.
 
     Memory: N·(D + K) entries, and the scratch of a chunk.
+
+    Example:
+        >>> features = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 3.0]])
+        >>> probs = torch.full((3, 2), 0.5)
+        >>> select(features, probs, features[:0], probs[:0], num=1)
+        Selection(positions=tensor([2]), gains=tensor([1.1538]))
     """
     if not 1 <= num <= len(features):
         raise ValueError(f"Expected `num` in [1, {len(features)}], got {num}.")
-    if lmbda <= 0:
-        raise ValueError(f"Expected `lmbda` above 0, got {lmbda}.")
-    if oversample < 1:
-        raise ValueError(f"Expected `oversample` of at least 1, got {oversample}.")
-    if reduction not in ("mean", "sum"):
-        raise ValueError(f"Expected `reduction` of 'mean' or 'sum', got '{reduction}'.")
     num_labeled = len(labeled_features)
-    squares, variances = features.square(), probs * (1 - probs)
-    labeled = (labeled_probs * (1 - labeled_probs)).mT @ labeled_features.square()
-    f = (variances.mT @ squares + labeled).flatten() / (len(features) + num_labeled)
-    total = num_labeled + num
-    m = lmbda + labeled.flatten() * (1 / total if reduction == "mean" else num_labeled / total)
-    variances *= num / total
+    squares, variances = features.square(), probs * (1 - probs)  # (N, D), (N, K)
+    labeled = (labeled_probs * (1 - labeled_probs)).mT @ labeled_features.square()  # (K, D)
+    f = (variances.mT @ squares + labeled).flatten() / (len(features) + num_labeled)  # (KD,)
+    weight = hyperparameters.labeled_weight(num_labeled, num)
+    m = hyperparameters.lmbda + labeled.flatten() * weight  # (KD,)
+    variances *= num / (num_labeled + num)
 
-    chosen = _forward(squares, variances, f, m, min(oversample * num, len(features)))
-    return _backward(squares, variances, f, m, chosen, num)
+    num_forward = min(hyperparameters.oversample * num, len(features))
+    forward = _forward(squares, variances, f, m, num_forward)
+    return _backward(squares, variances, f, m, forward, num)
 
 
 def changes(squares: Tensor, variances: Tensor, f: Tensor, m: Tensor, sign: int) -> Tensor:
-    """What adding (1) or removing (−1) each row changes tr(M⁻¹F) by, ``(N,)``, >= 0.
+    """How far tr(M⁻¹F) falls when a row is added (1), or rises when removed (−1), ``(N,)``, >= 0.
 
     Args:
         squares: h², ``(N, D)``.
-        variances: p (1 − p), scaled as a candidate's share in M is, ``(N, K)``.
+        variances: p (1 − p), scaled as the share of a candidate in M is, ``(N, K)``.
         f: ``(KD,)``.
         m: ``(KD,)``.
         sign: 1 or −1.
+
+    Example:
+        >>> one = torch.ones(1, 1)
+        >>> changes(one, one, f=torch.tensor([6.0]), m=torch.tensor([2.0]), sign=1)
+        tensor([1.])
+        >>> changes(one, one, f=torch.tensor([6.0]), m=torch.tensor([2.0]), sign=-1)
+        tensor([3.])
     """
     num_rows, size = len(squares), len(m)
     scratch = SCRATCH_BYTES.get(squares.device.type, SCRATCH_BYTES["cpu"])
@@ -89,44 +93,45 @@ def changes(squares: Tensor, variances: Tensor, f: Tensor, m: Tensor, sign: int)
     changes = squares.new_empty(num_rows)
     for first in range(0, num_rows, chunk_rows):
         rows = slice(first, first + chunk_rows)
-        v = (variances[rows, :, None] * squares[rows, None]).flatten(1)
+        v = (variances[rows, :, None] * squares[rows, None]).flatten(1)  # (n, K, D) -> (n, KD)
         changes[rows] = v.div_(torch.add(m, v, alpha=sign)) @ weights
     return changes
 
 
-def _forward(squares: Tensor, variances: Tensor, f: Tensor, m: Tensor, num: int) -> list[int]:
-    """Adds the best candidate ``num`` times; brings ``m`` along in place."""
+def _forward(squares: Tensor, variances: Tensor, f: Tensor, m: Tensor, num: int) -> Selection:
+    """Adds the best candidate ``num`` times; updates ``m`` in place."""
     bounds = changes(squares, variances, f, m, 1)
     is_exact = torch.ones_like(bounds, dtype=torch.bool)
     chosen: list[int] = []
-    for _ in range(num):
+    chosen_gains = bounds.new_empty(num)
+    for step in range(num):
         while True:
             best = int(bounds.argmax())
             if is_exact[best]:
                 break
             stale = bounds.masked_fill(is_exact, -torch.inf)
-            rows = stale.topk(min(NUM_LOOKED_AT, len(stale))).indices
+            rows = stale.topk(min(NUM_REFRESHED, len(stale))).indices
             rows = rows[~is_exact[rows]]
             # Rounding may lift a gain above its bound; that would break no order that matters.
             bounds[rows] = changes(squares[rows], variances[rows], f, m, 1)
             is_exact[rows] = True
         chosen.append(best)
-        m += torch.outer(variances[best], squares[best]).flatten()
+        chosen_gains[step] = bounds[best]
+        m += torch.outer(variances[best], squares[best]).flatten()  # (K, D) -> (KD,)
         is_exact.fill_(False)
         bounds[chosen], is_exact[chosen] = -torch.inf, True
-    return chosen
+    return Selection(torch.tensor(chosen, device=squares.device), chosen_gains)
 
 
 def _backward(
-    squares: Tensor, variances: Tensor, f: Tensor, m: Tensor, chosen: list[int], num: int
-) -> Tensor:
+    squares: Tensor, variances: Tensor, f: Tensor, m: Tensor, forward: Selection, num: int
+) -> Selection:
     """Removes the candidate that the objective misses least, until ``num`` are left."""
-    positions = torch.tensor(chosen, device=squares.device)
-    squares, variances = squares[positions], variances[positions]
-    is_removed = torch.zeros(len(chosen), dtype=torch.bool, device=squares.device)
-    for _ in range(len(chosen) - num):
+    squares, variances = squares[forward.positions], variances[forward.positions]
+    is_removed = torch.zeros_like(forward.positions, dtype=torch.bool)
+    for _ in range(len(is_removed) - num):
         losses = changes(squares, variances, f, m, -1).masked_fill_(is_removed, torch.inf)
         least = int(losses.argmin())
         m -= torch.outer(variances[least], squares[least]).flatten()
         is_removed[least] = True
-    return positions[~is_removed]
+    return Selection(forward.positions[~is_removed], forward.gains[~is_removed])

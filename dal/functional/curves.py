@@ -1,8 +1,10 @@
-"""Numbers that sum up a learning curve.
+"""A learning curve in one number: its mean height, or the area under it.
+
+[Huseljic2024] reports the area under the learning curve. Its published numbers are the mean over
+all cycles, :func:`mean_height`.
 
 References:
-    Huseljic et al. (2024), "Fast Fishing", section 6.1, reports the area under the learning
-    curve. Its published numbers are the mean over all cycles, :func:`mean_height`.
+    [Huseljic2024] Huseljic et al. (2024), "Fast Fishing", section 6.1.
 """
 
 import torch
@@ -10,7 +12,7 @@ from torch import Tensor
 
 
 def mean_height(heights: Tensor) -> Tensor:
-    """Mean of a curve over its cycles, each cycle counting alike, whatever it cost.
+    """Mean of a curve over its cycles, all with the same weight, however many labels they took.
 
     Args:
         heights: A metric after each cycle, ``(..., C)`` with C >= 1.
@@ -31,12 +33,12 @@ def mean_height(heights: Tensor) -> Tensor:
 
 
 def trapezoid(num_labeled: Tensor, heights: Tensor) -> Tensor:
-    """Area under a curve over the number of labels, divided by the labels it spans.
+    """Area under a curve over the number of labels, divided by the number of labels it spans.
 
     A curve of one cycle spans no labels; its height is returned.
 
     Args:
-        num_labeled: Labels behind each cycle, ``(C,)`` with C >= 1, increasing.
+        num_labeled: Number of labels in each cycle, ``(C,)`` with C >= 1, increasing.
         heights: A metric after each cycle, ``(..., C)``.
 
     Returns:

@@ -1,20 +1,20 @@
-"""Fisher information of a softmax classifier's last layer, never formed row by row.
+"""Fisher information of the last layer of a softmax classifier, never formed row by row.
 
 For features h in R^D and class probabilities p in R^K, the information of one example about the
 weights of a linear layer (its bias takes no part) is a Kronecker product,
 
     I(x) = E_y[ ∇ log p(y|x) ∇ᵀ log p(y|x) ] = A Aᵀ ⊗ h hᵀ,
 
-where column y of the *factor* A in R^{K×r} is the gradient in logit space, e_y − p, times the root
-of the weight that the expectation gives it. BAIT and its approximations differ in that factor
+where column y of the *factor* A in R^{K×r} is the gradient in logit space, e_y − p, times the
+square root of its weight in the expectation. BAIT and its approximations differ in that factor
 alone: :func:`full_factors`, :func:`top_factors` and :func:`binary_factors`.
 
 A matrix of size KD × KD is indexed class first: entry (k D + d, l D + e). Its *blocks* are the K²
 matrices of size D × D.
 
 References:
-    Ash et al. (2021), "Gone Fishing: Neural Active Learning with Fisher Embeddings".
-    Huseljic et al. (2024), "Fast Fishing", equations 2 to 6.
+    [Ash2021] Ash et al. (2021), "Gone Fishing: Neural Active Learning with Fisher Embeddings".
+    [Huseljic2024] Huseljic et al. (2024), "Fast Fishing", equations 2 to 6.
 """
 
 from collections.abc import Iterator
@@ -22,8 +22,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-# Scratch of the chunked passes: large enough for full-speed products, and on a CPU small enough
-# to stay near the cache between the product and the sum that reads it.
+# Scratch of the passes in chunks: large enough for products at full speed, and on a CPU small
+# enough to stay near the cache between a product and the sum that reads it.
 SCRATCH_BYTES = {"cpu": 1 << 23, "cuda": 1 << 28}
 MIN_CHUNK_ROWS = 256
 
@@ -31,14 +31,18 @@ MIN_CHUNK_ROWS = 256
 def full_factors(probs: Tensor) -> Tensor:
     """Factors of the information itself: √p_y (e_y − p) for every class y.
 
+    [Huseljic2024], equation 3.
+
     Args:
         probs: Class probabilities, ``(N, K)``.
 
     Returns:
-        ``(N, K, K)``; the last axis counts the columns.
+        ``(N, K, K)``; one column per class, most probable class first.
 
-    References:
-        Huseljic et al. (2024), equation 3.
+    Example:
+        >>> full_factors(torch.tensor([[0.36, 0.64]]))
+        tensor([[[-0.2880,  0.3840],
+                 [ 0.2880, -0.3840]]])
     """
     return top_factors(probs, probs.shape[-1])
 
@@ -46,12 +50,12 @@ def full_factors(probs: Tensor) -> Tensor:
 def top_factors(probs: Tensor, num_top: int) -> Tensor:
     """Factors with the expectation over the most probable classes: √p̂_y (e_y − p).
 
-    The weights p̂ are renormalised over those classes; the gradients keep p.
+    The weights p̂ are renormalised over those classes; the gradients keep p. [Huseljic2024],
+    equation 4.
 
     Args:
         probs: Class probabilities, ``(N, K)``.
-        num_top: Number of classes c, in [1, K]; K gives :func:`full_factors`, up to the order of
-            columns, which no information depends on.
+        num_top: Number of classes c, in [1, K]; K gives :func:`full_factors`.
 
     Returns:
         ``(N, K, c)``, most probable class first.
@@ -59,14 +63,17 @@ def top_factors(probs: Tensor, num_top: int) -> Tensor:
     Raises:
         ValueError: If ``num_top`` is outside [1, K].
 
-    References:
-        Huseljic et al. (2024), equation 4.
+    Example:
+        >>> top_factors(torch.tensor([[0.25, 0.50, 0.25]]), 1)
+        tensor([[[-0.2500],
+                 [ 0.5000],
+                 [-0.2500]]])
     """
     num_classes = probs.shape[-1]
     if not 1 <= num_top <= num_classes:
         raise ValueError(f"Expected `num_top` in [1, {num_classes}], got {num_top}.")
-    weights, classes = probs.topk(num_top, dim=-1)
-    gradients = -probs[..., None].expand(*probs.shape, num_top).clone()
+    weights, classes = probs.topk(num_top, dim=-1)  # (N, c)
+    gradients = -probs[..., None].expand(*probs.shape, num_top).clone()  # (N, K, c)
     gradients.scatter_add_(-2, classes[..., None, :], torch.ones_like(weights)[..., None, :])
     return gradients * (weights / weights.sum(-1, keepdim=True)).sqrt()[..., None, :]
 
@@ -74,17 +81,23 @@ def top_factors(probs: Tensor, num_top: int) -> Tensor:
 def binary_factors(probs: Tensor) -> Tensor:
     """Factors of the binary task whose positive class is the most probable one: √(p̂ (1 − p̂)).
 
+    [Huseljic2024], equation 6.
+
     Args:
         probs: Class probabilities, ``(N, K)``.
 
     Returns:
-        ``(N, 1, 1)``: to this task there is one row of weights.
+        ``(N, 1, 1)``: the classifier of this task has a single row of weights.
 
-    References:
-        Huseljic et al. (2024), equation 6.
+    Example:
+        >>> binary_factors(torch.tensor([[0.5, 0.3, 0.2], [0.2, 0.0, 0.8]]))
+        tensor([[[0.5000]],
+        <BLANKLINE>
+                [[0.4000]]])
     """
-    highest = probs.amax(-1)
-    return (highest * (1 - highest)).clamp_min(0).sqrt()[:, None, None]
+    highest = probs.amax(-1)  # (N,)
+    # Rounding can lift a softmax above 1.
+    return (highest * (1 - highest)).clamp_min(0).sqrt()[:, None, None]  # (N, 1, 1)
 
 
 def embeddings(features: Tensor, factors: Tensor) -> Tensor:
@@ -96,15 +109,20 @@ def embeddings(features: Tensor, factors: Tensor) -> Tensor:
 
     Returns:
         ``(N, KD, r)``. Memory: N·K·D·r entries; for few rows only.
+
+    Example:
+        >>> embeddings(torch.tensor([[1.0, 2.0]]), torch.tensor([[[3.0], [5.0]]])).squeeze()
+        tensor([ 3.,  6.,  5., 10.])
     """
-    return (factors[:, :, None] * features[:, None, :, None]).flatten(1, 2)
+    products = factors[:, :, None] * features[:, None, :, None]  # (N, K, D, r)
+    return products.flatten(1, 2)  # (N, KD, r)
 
 
 def information(*parts: tuple[Tensor, Tensor]) -> Tensor:
     """Sum of the information of all rows of all parts.
 
-    Block (k, l) is Σ (A Aᵀ)_{kl} h hᵀ: symmetric in itself, and equal to block (l, k). So of the
-    blocks the upper half is computed, and of each block, cut in four, all but one quarter:
+    Block (k, l) is Σ (A Aᵀ)_{kl} h hᵀ: symmetric in itself, and equal to block (l, k). So only the
+    upper half of the blocks is computed, and three of the four quarters of each block:
     ¾·N·K(K+1)·D² flops.
 
     Args:
@@ -112,10 +130,17 @@ def information(*parts: tuple[Tensor, Tensor]) -> Tensor:
 
     Returns:
         ``(KD, KD)``, symmetric. Memory: that, as much as half of it, and the scratch of a chunk.
+
+    Example:
+        >>> information((torch.tensor([[1.0, 2.0], [0.0, 1.0]]), torch.ones(2, 1, 1)))
+        tensor([[1., 2.],
+                [2., 5.]])
     """
     features, factors = parts[0]
     num_features, num_classes = features.shape[1], factors.shape[1]
     bands = _bands(num_features)
+    # For each class k and each band of w features from `start` on: (w, (K − k)·(D − start)), the
+    # rows of the band in the blocks (k, l >= k), from the columns of the band on.
     sums = [
         [
             features.new_zeros(
@@ -127,10 +152,11 @@ def information(*parts: tuple[Tensor, Tensor]) -> Tensor:
     ]
     for features, factors in parts:
         for rows in chunks(features, num_classes * num_features):
-            h = features[rows]
-            weights = factors[rows] @ factors[rows].mT
+            h = features[rows]  # (n, D)
+            weights = factors[rows] @ factors[rows].mT  # A Aᵀ, (n, K, K)
             for k in range(num_classes):
-                # Band after band, so that the columns from any band on are together.
+                # (n, (K − k)·D), one band after the other, so that the columns from any band on are
+                # next to each other.
                 weighted = torch.cat(
                     [(weights[:, k, k:, None] * h[:, None, band]).flatten(1) for band in bands], 1
                 )
@@ -144,21 +170,22 @@ def information(*parts: tuple[Tensor, Tensor]) -> Tensor:
             first = 0
             for other in bands[bands.index(band) :]:
                 width = (num_classes - k) * (other.stop - other.start)
-                part = partial[:, first : first + width].unflatten(1, (num_classes - k, -1))
+                part = partial[:, first : first + width]  # (w, (K − k)·w')
+                part = part.unflatten(1, (num_classes - k, -1))  # (w, K − k, w')
                 total[k, band, k:, other] = part
-                total[k, other, k:, band] = part.permute(2, 1, 0)
+                total[k, other, k:, band] = part.permute(2, 1, 0)  # (w', K − k, w)
                 first += width
         sums[k].clear()
         total[k + 1 :, :, k] = total[k, :, k + 1 :].transpose(0, 1)
-    return total.view(num_classes * num_features, -1)
+    return total.view(num_classes * num_features, -1)  # (K, D, K, D) -> (KD, KD)
 
 
 def quadratic_forms(features: Tensor, factors: Tensor, matrix: Tensor) -> Tensor:
-    """Vᵀ M V of every row's embedding V = A ⊗ h, without forming V.
+    """Vᵀ M V for the embedding V = A ⊗ h of every row, without forming V.
 
-    With R_{kl} = hᵀ M_{kl} h from the blocks of M, it is Aᵀ R A. R is symmetric, and a block enters
-    it by its symmetric part only; so of the blocks the upper half is used, and of each block, cut
-    in four, all but one quarter: ¾·N·K(K+1)·D² flops.
+    With R_{kl} = hᵀ M_{kl} h from the blocks of M, it is Aᵀ R A. R is symmetric, and depends only
+    on the symmetric part of each block. So only the upper half of the blocks is used, and three of
+    the four quarters of each block: ¾·N·K(K+1)·D² flops.
 
     Args:
         features: ``(N, D)``.
@@ -166,7 +193,15 @@ def quadratic_forms(features: Tensor, factors: Tensor, matrix: Tensor) -> Tensor
         matrix: ``(KD, KD)``, symmetric.
 
     Returns:
-        ``(N, r, r)``, symmetric. Memory: that, as much as half the matrix, and a chunk's scratch.
+        ``(N, r, r)``, symmetric. Memory: that, as much as half the matrix, and the scratch of a
+        chunk.
+
+    Example:
+        >>> matrix = torch.tensor([[2.0, 1.0], [1.0, 2.0]])
+        >>> quadratic_forms(torch.tensor([[1.0, 0.0], [1.0, 1.0]]), torch.ones(2, 1, 1), matrix)
+        tensor([[[2.]],
+        <BLANKLINE>
+                [[6.]]])
     """
     num_rows, num_features = features.shape
     num_classes, rank = factors.shape[1:]
@@ -174,20 +209,22 @@ def quadratic_forms(features: Tensor, factors: Tensor, matrix: Tensor) -> Tensor
     upper = [_upper_bands(matrix, k, num_classes, bands) for k in range(num_classes)]
     forms = features.new_empty(num_rows, rank, rank)
     for rows in chunks(features, num_classes * num_features):
-        h = features[rows]
+        h = features[rows]  # (n, D)
+        # R above its diagonal, half of it on the diagonal, and 0 below, (n, K, K).
         r = h.new_zeros(len(h), num_classes, num_classes)
         for k in range(num_classes):
             for band, weights in zip(bands, upper[k], strict=True):
-                products = (h[:, band] @ weights).unflatten(1, (num_classes - k, -1))
+                products = h[:, band] @ weights  # (n, (K − k)·(D − start))
+                products = products.unflatten(1, (num_classes - k, -1))  # (n, K − k, D − start)
                 r[:, k, k:] += torch.bmm(products, h[:, band.start :, None]).squeeze(-1)
         r.diagonal(dim1=1, dim2=2).mul_(0.5)
-        half = factors[rows].mT @ (r @ factors[rows])
+        half = factors[rows].mT @ (r @ factors[rows])  # (n, r, r)
         forms[rows] = half + half.mT
     return forms
 
 
 def quadratic_forms_of_root(features: Tensor, factors: Tensor, root: Tensor) -> Tensor:
-    """Vᵀ E Eᵀ V of every row's embedding V = A ⊗ h: 2·N·D·K·m flops.
+    """Vᵀ E Eᵀ V for the embedding V = A ⊗ h of every row: 2·N·D·K·m flops.
 
     Args:
         features: ``(N, D)``.
@@ -196,33 +233,39 @@ def quadratic_forms_of_root(features: Tensor, factors: Tensor, root: Tensor) -> 
 
     Returns:
         ``(N, r, r)``, symmetric. Memory: that, and the scratch of a chunk.
+
+    Example:
+        >>> root = torch.tensor([[1.0], [2.0]])
+        >>> quadratic_forms_of_root(torch.tensor([[1.0, 1.0]]), torch.ones(1, 1, 1), root)
+        tensor([[[9.]]])
     """
     (num_rows, num_features), (num_classes, rank) = features.shape, factors.shape[1:]
     if root.shape[1] == 0:
         return features.new_zeros(num_rows, rank, rank)
-    by_feature = root.view(num_classes, num_features, -1).transpose(0, 1).flatten(1)
+    by_feature = root.view(num_classes, num_features, -1).transpose(0, 1).flatten(1)  # (D, K·m)
     forms = features.new_empty(num_rows, rank, rank)
     for rows in chunks(features, by_feature.shape[1]):
-        products = (features[rows] @ by_feature).unflatten(1, (num_classes, -1))
-        projections = torch.bmm(factors[rows].mT, products)
+        products = (features[rows] @ by_feature).unflatten(1, (num_classes, -1))  # (n, K, m)
+        projections = torch.bmm(factors[rows].mT, products)  # VᵀE, (n, r, m)
         forms[rows] = torch.bmm(projections, projections.mT)
     return forms
 
 
 def _bands(num_features: int) -> list[slice]:
-    """The two halves of the features; halving them again saves flops, but no time."""
+    """The two halves of the features; halving them again would save flops, but no time."""
     middle = num_features // 2
     return [slice(0, middle), slice(middle, num_features)] if middle else [slice(0, num_features)]
 
 
 def _upper_bands(matrix: Tensor, k: int, num_classes: int, bands: list[slice]) -> list[Tensor]:
-    """Of the blocks (k, l >= k), the rows of each band from its own columns on.
+    """The rows of each band in the blocks (k, l >= k), from the columns of the band on.
 
-    One matrix ``(w, (K − k)·(D − start))`` a band. What is left out, below the bands on the
+    One matrix ``(w, (K − k)·(D − start))`` per band. What is left out, below the bands on the
     diagonal, is added above them.
     """
     num_features = bands[-1].stop
     blocks = matrix.view(num_classes, num_features, num_classes, num_features)[k, :, k:]
+    # `blocks` is (D, K − k, D), and `rows` (w, K − k, D − start).
     upper = []
     for band in bands:
         rows = blocks[band, :, band.start :].clone(memory_format=torch.contiguous_format)
@@ -232,16 +275,20 @@ def _upper_bands(matrix: Tensor, k: int, num_classes: int, bands: list[slice]) -
 
 
 def scratch_bytes(device: torch.device) -> int:
-    """Bytes of a chunk's largest tensor; a pass holds a few of that size."""
+    """Bytes of the largest tensor of a chunk; a pass holds a few of that size."""
     return SCRATCH_BYTES.get(device.type, SCRATCH_BYTES["cpu"])
 
 
 def chunks(features: Tensor, row_width: int) -> Iterator[slice]:
-    """Consecutive rows, so many that ``row_width`` entries for each make up the scratch.
+    """Slices of consecutive rows: as many rows as fit the scratch, at least MIN_CHUNK_ROWS.
 
     Args:
-        features: ``(N, ...)``, whose rows are meant.
-        row_width: Entries that a pass makes of a row.
+        features: ``(N, ...)``; its length, device and dtype matter.
+        row_width: Entries that a pass computes for each row.
+
+    Example:
+        >>> list(chunks(torch.empty(300, 2), row_width=1 << 30))
+        [slice(0, 256, None), slice(256, 512, None)]
     """
     size = max(
         MIN_CHUNK_ROWS, scratch_bytes(features.device) // (row_width * features.element_size())

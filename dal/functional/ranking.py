@@ -1,4 +1,4 @@
-"""Which rows a score puts first."""
+"""The rows with the lowest or the highest scores."""
 
 from torch import Tensor
 
@@ -7,7 +7,7 @@ def lowest(scores: Tensor, num: int) -> Tensor:
     """Positions of the ``num`` lowest scores, lowest first; ties go to the lower position.
 
     Args:
-        scores: One score a row, ``(N,)``.
+        scores: One score per row, ``(N,)``.
         num: How many positions to return, in [0, N].
 
     Returns:
@@ -31,7 +31,7 @@ def highest(scores: Tensor, num: int) -> Tensor:
     """Positions of the ``num`` highest scores, highest first; ties go to the lower position.
 
     Args:
-        scores: One score a row, ``(N,)``, floating point.
+        scores: One score per row, ``(N,)``, floating point.
         num: How many positions to return, in [0, N].
 
     Returns:
@@ -39,5 +39,10 @@ def highest(scores: Tensor, num: int) -> Tensor:
 
     Raises:
         ValueError: If ``num`` is outside [0, N].
+
+    Example:
+        >>> import torch
+        >>> highest(torch.tensor([2.0, 1.0, 3.0, 3.0]), 3)
+        tensor([2, 3, 0])
     """
     return lowest(-scores, num)

@@ -1,7 +1,8 @@
-"""Proper scores of predicted probabilities, row by row.
+"""Proper scores of predicted probabilities, one per row.
 
 References:
-    Gneiting and Raftery (2007), "Strictly proper scoring rules, prediction, and estimation".
+    [Gneiting2007] Gneiting and Raftery (2007), "Strictly proper scoring rules,
+    prediction, and estimation".
 """
 
 import torch.nn.functional as F
@@ -11,12 +12,14 @@ from torch import Tensor
 def brier(probs: Tensor, labels: Tensor) -> Tensor:
     """Squared distance of the probabilities from the one-hot label, in [0, 2].
 
+    Strictly proper [Gneiting2007].
+
     Args:
         probs: Class probabilities, ``(N, K)``.
         labels: Classes, ``(N,)``, int64 in [0, K).
 
     Returns:
-        Scores, ``(N,)``; 0 is a sure and right prediction.
+        Scores, ``(N,)``; 0 for a certain and right prediction.
 
     Example:
         >>> import torch

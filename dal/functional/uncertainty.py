@@ -1,8 +1,8 @@
-"""How unsure a classifier is of each row, from its class probabilities.
+"""How uncertain a classifier is about each row, from its class probabilities.
 
 References:
-    Settles (2009), "Active learning literature survey", section 3.1.
-    Bahri et al. (2022), "Is margin all you need?", section 2.
+    [Settles2009] Settles (2009), "Active learning literature survey", section 3.1.
+    [Bahri2022] Bahri et al. (2022), "Is margin all you need?", section 2.
 """
 
 import torch
@@ -11,6 +11,8 @@ from torch import Tensor
 
 def margin(probs: Tensor) -> Tensor:
     """Difference between the two highest class probabilities, in [0, 1].
+
+    The score of [Bahri2022].
 
     Args:
         probs: Class probabilities, ``(..., K)`` with K >= 2.
@@ -34,6 +36,8 @@ def margin(probs: Tensor) -> Tensor:
 def entropy(probs: Tensor) -> Tensor:
     """Shannon entropy of the class distribution in nats, in [0, log K].
 
+    The score of [Settles2009], equation 3.
+
     Args:
         probs: Class probabilities, ``(..., K)``; a probability of 0 contributes 0.
 
@@ -50,6 +54,8 @@ def entropy(probs: Tensor) -> Tensor:
 
 def least_confidence(probs: Tensor) -> Tensor:
     """Probability that the most likely class is wrong, 1 - max p, in [0, 1 - 1/K].
+
+    The score of [Settles2009], equation 1.
 
     Args:
         probs: Class probabilities, ``(..., K)``.

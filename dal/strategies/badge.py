@@ -1,10 +1,8 @@
 """BADGE: uncertain and diverse, by k-means++ on gradients."""
 
-from torch import Tensor
-
 from dal.functional import seeding
 from dal.strategies.query import Query
-from dal.strategies.strategy import Strategy, floating_type
+from dal.strategies.strategy import Selection, Strategy, floating_type
 
 
 class Badge(Strategy):
@@ -25,10 +23,17 @@ class Badge(Strategy):
         super().__init__(subset_size)
         self.dtype = floating_type(dtype)
 
-    def select(self, query: Query) -> Tensor:
-        """The first is the longest embedding."""
+    def select(self, query: Query) -> Selection:
+        """The first is the longest embedding.
+
+        Scores are squared distances to the nearest earlier pick when each was drawn, and for the
+        first its squared length.
+        """
         embeddings = seeding.Embeddings(
             query.map_pool(lambda probs: seeding.gradient_factors(probs.to(self.dtype))),
             query.pool_embeddings.to(self.dtype),
         )
-        return seeding.k_means_plus_plus(embeddings, query.num, query.generator)
+        drawn = seeding.k_means_plus_plus(embeddings, query.num, query.generator)
+        return Selection(
+            drawn.positions, drawn.squared_distances, {"num_uniform": drawn.num_uniform}
+        )

@@ -4,11 +4,10 @@ from torch import Tensor
 
 from dal.errors import ConfigError, ResourceError
 from dal.functional import bait, bait_diagonal, fisher
+from dal.functional.bait_objective import Hyperparameters
 from dal.runtime import devices
 from dal.strategies.query import Query
-from dal.strategies.strategy import Strategy, floating_type
-
-REDUCTIONS = ("mean", "sum")
+from dal.strategies.strategy import Selection, Strategy, floating_type
 
 
 class FisherStrategy(Strategy):
@@ -33,17 +32,10 @@ class FisherStrategy(Strategy):
         dtype: str = "float32",
     ) -> None:
         super().__init__(subset_size)
-        if lmbda <= 0:
-            raise ConfigError(f"Expected `lmbda` above 0, got {lmbda}.")
-        if oversample < 1:
-            raise ConfigError(f"Expected `oversample` of at least 1, got {oversample}.")
-        if fisher_reduction not in REDUCTIONS:
-            raise ConfigError(
-                f"Expected `fisher_reduction` of 'mean' or 'sum', got '{fisher_reduction}'."
-            )
-        self.lmbda = lmbda
-        self.oversample = oversample
-        self.fisher_reduction = fisher_reduction
+        try:
+            self.hyperparameters = Hyperparameters(lmbda, oversample, fisher_reduction)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
         self.dtype = floating_type(dtype)
 
 
@@ -51,7 +43,7 @@ class Bait(FisherStrategy):
     """BAIT, exact: no gradient embedding and no information matrix of an example is ever formed.
 
     Takes the arguments of :class:`FisherStrategy`. Memory: see :func:`dal.functional.bait.
-    entries_needed`; what it comes to is checked before it is taken.
+    peak_entries`; whether the device has it is checked before it is taken.
 
     References:
         Ash et al. (2021), "Gone Fishing: Neural Active Learning with Fisher Embeddings".
@@ -61,33 +53,32 @@ class Bait(FisherStrategy):
         """A of every row, ``(N, K, r)``, from its class probabilities ``(N, K)``."""
         return fisher.full_factors(probs)
 
-    def select(self, query: Query) -> Tensor:
-        """In the order in which they were added.
+    def select(self, query: Query) -> Selection:
+        """In the order in which they were added; scores are what each lowered tr(M⁻¹F) by then.
 
         Raises:
             ResourceError: If the device has too little memory.
         """
         labeled_factors = self.factors(query.labeled_probs.to(self.dtype))
         self._check_memory(query, *labeled_factors.shape[1:])
-        return bait.select(
+        selected = bait.select(
             query.pool_embeddings.to(self.dtype),
             query.map_pool(lambda probs: self.factors(probs.to(self.dtype))),
             query.labeled_embeddings.to(self.dtype),
             labeled_factors,
             query.num,
-            self.lmbda,
-            self.oversample,
-            self.fisher_reduction,
+            self.hyperparameters,
         )
+        return Selection(selected.positions, selected.gains)
 
     def _check_memory(self, query: Query, num_classes: int, rank: int) -> None:
-        fixed, per_row = bait.entries_needed(
+        fixed, per_row = bait.peak_entries(
             query.embedding_size,
             num_classes,
             rank,
             len(query.labeled),
             query.num,
-            self.oversample,
+            self.hyperparameters.oversample,
         )
         num_rows, entry = len(query.pool), self.dtype.itemsize
         scratch = bait.NUM_CHUNKS * fisher.scratch_bytes(query.device)
@@ -174,15 +165,14 @@ class BaitDiagonal(FisherStrategy):
         Huseljic et al. (2024), "Fast Fishing", section 6.2.
     """
 
-    def select(self, query: Query) -> Tensor:
-        """In the order in which they were added."""
-        return bait_diagonal.select(
+    def select(self, query: Query) -> Selection:
+        """In the order in which they were added; scores are what each lowered tr(M⁻¹F) by then."""
+        selected = bait_diagonal.select(
             query.pool_embeddings.to(self.dtype),
             query.pool_probs.to(self.dtype),
             query.labeled_embeddings.to(self.dtype),
             query.labeled_probs.to(self.dtype),
             query.num,
-            self.lmbda,
-            self.oversample,
-            self.fisher_reduction,
+            self.hyperparameters,
         )
+        return Selection(selected.positions, selected.gains)

@@ -4,11 +4,10 @@ from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from dal.functional import typicality
 from dal.strategies.query import Query
-from dal.strategies.strategy import Need, Strategy
+from dal.strategies.strategy import Need, Selection, Strategy
 
 
 class TypiClust(Strategy):
@@ -33,9 +32,15 @@ class TypiClust(Strategy):
         super().__init__(subset_size)
         self.normalize = normalize
 
-    def select(self, query: Query) -> Tensor:
-        """One point of each cluster in turns: clusters without labels first, then the largest."""
+    def select(self, query: Query) -> Selection:
+        """One point of each cluster in turns: clusters without labels first, then the largest.
+
+        Scores are typicalities, NaN for points that were drawn uniformly.
+        """
         features = torch.cat([query.labeled_features, query.pool_features])
         if self.normalize:
             features = F.normalize(features, out=features)
-        return typicality.select(features, len(query.labeled), query.num, query.generator)
+        num_labeled = len(query.labeled)
+        selected = typicality.select(features, num_labeled, query.num, query.generator)
+        derived = {"num_clusters": selected.num_clusters, "num_uniform": selected.num_uniform}
+        return Selection(selected.positions, selected.typicality, derived)

@@ -1,3 +1,4 @@
+import csv
 import json
 import logging
 from collections.abc import Callable, Iterator
@@ -299,13 +300,19 @@ def test_heads_may_use_the_global_generator(short_loop: Loop, tmp_path: Path) ->
     assert facts(resumed.results) == facts(whole.results)
 
 
-def test_lightning_loggers_get_every_cycle(short_loop: Loop, tmp_path: Path) -> None:
-    logger = CSVLogger(tmp_path, name="", version="")
-    short_loop(trackers=[LightningTracker(logger)]).run()
-    rows = (tmp_path / "metrics.csv").read_text().splitlines()
-    assert len(rows) == 5
-    steps = [row.split(",")[rows[0].split(",").index("step")] for row in rows[1:]]
-    assert steps == ["4", "9", "14", "19"]
+def test_lightning_loggers_get_configuration_cycles_and_summary(
+    short_loop: Loop, tmp_path: Path
+) -> None:
+    logger = CSVLogger(tmp_path / "logs", name="", version="")
+    record = RunDirectory(tmp_path / "run", {"seed": 0, "head": {"lr": 0.2}})
+    curve = short_loop(trackers=[LightningTracker(logger)], record=record).run()
+    with (tmp_path / "logs" / "metrics.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["step"] for row in rows if row["accuracy"]] == ["4", "9", "14", "19"]
+    (summary,) = (row for row in rows if row["auc"])
+    assert float(summary["auc"]) == pytest.approx(curve.auc)
+    hyperparameters = (tmp_path / "logs" / "hparams.yaml").read_text()
+    assert "head.lr: 0.2" in hyperparameters
 
 
 def test_lightning_is_quiet(short_loop: Loop, caplog: pytest.LogCaptureFixture) -> None:

@@ -8,7 +8,7 @@ from dal.functional import fisher
 from tests import reference
 
 
-def drawn(num: int, num_features: int, num_classes: int, seed: int) -> tuple[Tensor, Tensor]:
+def draw(num: int, num_features: int, num_classes: int, seed: int) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     features = torch.randn(num, num_features, generator=generator, dtype=torch.float64)
     logits = 2 * torch.randn(num, num_classes, generator=generator, dtype=torch.float64)
@@ -20,7 +20,7 @@ problems = given(st.integers(1, 9), st.integers(1, 7), st.integers(2, 5), st.int
 
 @problems
 def test_factors_are_their_definitions(num: int, d: int, k: int, seed: int) -> None:
-    _, probs = drawn(num, d, k, seed)
+    _, probs = draw(num, d, k, seed)
     for c in range(1, k + 1):
         expected = torch.stack([reference.top_factor(p, c) for p in probs])
         torch.testing.assert_close(fisher.top_factors(probs, c), expected)
@@ -30,7 +30,7 @@ def test_factors_are_their_definitions(num: int, d: int, k: int, seed: int) -> N
 
 @problems
 def test_the_full_factor_gives_the_fisher_information(num: int, d: int, k: int, seed: int) -> None:
-    features, probs = drawn(num, d, k, seed)
+    features, probs = draw(num, d, k, seed)
     expected = sum(reference.fisher(p, h) for p, h in zip(probs, features, strict=True))
     assert isinstance(expected, Tensor)
     factors = fisher.full_factors(probs)
@@ -44,7 +44,7 @@ def test_the_full_factor_gives_the_fisher_information(num: int, d: int, k: int, 
 
 @problems
 def test_quadratic_forms_are_those_of_the_embeddings(num: int, d: int, k: int, seed: int) -> None:
-    features, probs = drawn(num, d, k, seed)
+    features, probs = draw(num, d, k, seed)
     root = torch.randn(k * d, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
     matrix = root @ root.mT
     untouched = matrix.clone()
@@ -61,7 +61,7 @@ def test_quadratic_forms_are_those_of_the_embeddings(num: int, d: int, k: int, s
 
 
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    features, probs = drawn(40, 5, 3, 0)
+    features, probs = draw(40, 5, 3, 0)
     factors = fisher.full_factors(probs)
     matrix = fisher.information((features, factors))
     whole = matrix, fisher.quadratic_forms(features, factors, matrix)

@@ -119,37 +119,6 @@ def test_too_little_memory_is_refused_before_the_work(
         make()(query(drawn_pool(500, 0), 4))
 
 
-def test_the_memory_that_is_stated_is_what_is_taken() -> None:
-    """Within what an allocator and chunks add, on a size where the matrices dominate."""
-    import subprocess
-    import sys
-
-    code = """
-import torch
-from dal.runtime import devices
-from dal.functional import bait, fisher
-torch.set_num_threads(1)
-def problem(n, d, k, l):
-    h = torch.randn(n + l, d)
-    a = fisher.full_factors((h @ torch.randn(d, k)).softmax(1))
-    return h[l:], a[l:], h[:l], a[:l]
-bait.select(*problem(50, 8, 3, 4), 2)
-before = devices.peak_bytes(torch.device("cpu"))
-bait.select(*problem(3000, 160, 16, {labeled}), 4)
-fixed, row = bait.entries_needed(160, 16, 16, {labeled}, 4)
-scratch = bait.NUM_CHUNKS * fisher.scratch_bytes(torch.device("cpu"))
-print((devices.peak_bytes(torch.device("cpu")) - before) / (4 * (fixed + 3000 * row) + scratch))
-"""
-    for labeled in (20, 120):
-        done = subprocess.run(
-            [sys.executable, "-c", code.replace("{labeled}", str(labeled))],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert 0.3 < float(done.stdout) < 1, labeled
-
-
 @pytest.mark.parametrize(
     ("make", "options", "message"),
     [
