@@ -1,20 +1,17 @@
 """Features of items: found in the cache, or computed under Lightning and kept there."""
 
 import os
-import platform
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from importlib.metadata import version
 from typing import Any
 
 import lightning as L
 import numpy as np
 
-import dal
 from dal.errors import ConfigError, DataError, did_you_mean
 from dal.extraction import encoder
 from dal.extraction.cache import FeatureCache
@@ -24,7 +21,7 @@ from dal.extraction.entry import FORMAT, Entry
 from dal.extraction.inference import Embedding, PartWriter
 from dal.extraction.items import Items, ItemSplit
 from dal.extraction.progress import ExtractionListener
-from dal.runtime import trainers
+from dal.runtime import trainers, versions
 from dal.runtime.files import LocalFiles
 from dal.runtime.processes import Ranks
 from dal.runtime.trainers import DEFAULT_TRAINER, quiet_lightning
@@ -214,7 +211,7 @@ class FeatureExtractor:
                 "request": job.request,
                 "created": datetime.now(UTC).isoformat(timespec="seconds"),
                 **provenance,
-                "versions": _versions(),
+                "versions": versions.installed("dal", "torch", "transformers", "PIL"),
             },
         }
         return draft.assemble(job.split.labels, job.split.ids, manifest)
@@ -223,12 +220,3 @@ class FeatureExtractor:
 def _default_workers() -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, min(MAX_WORKERS, (cores or 1) - 1))
-
-
-def _versions() -> dict[str, str]:
-    libraries = ("torch", "transformers", "pillow")
-    return {
-        "dal": dal.__version__,
-        "python": platform.python_version(),
-        **{name: version(name) for name in libraries},
-    }

@@ -17,10 +17,9 @@ from transformers import CLIPVisionConfig, CLIPVisionModel, Dinov2Model, Dinov2W
 from transformers.models.dinov2_with_registers import Dinov2WithRegistersModel
 
 from dal.errors import ConfigError, DataError
-from dal.extraction import Backbone, Transform, hub
-from tests.images import save_dinov2
-
-SMALL = Transform(32, 28)
+from dal.extraction import Backbone, hub
+from dal.runtime import network
+from tests.images import SMALL, save_dinov2
 
 
 def random_pixels(num: int = 2, crop: int = 28) -> torch.Tensor:
@@ -71,11 +70,12 @@ def test_other_encoders_of_the_library(tmp_path: Path) -> None:
 
 
 def test_weights_are_known_by_their_content(weights: Path, tmp_path: Path) -> None:
-    known = Backbone(weights=weights, transform=SMALL).load().content_hash()
+    known = Backbone(weights=weights, transform=SMALL).load().description()
     shutil.copytree(weights, tmp_path / "renamed")
-    assert Backbone(weights=tmp_path / "renamed", transform=SMALL).load().content_hash() == known
+    assert Backbone(weights=tmp_path / "renamed", transform=SMALL).load().description() == known
     save_dinov2(tmp_path / "other", seed=1)
-    assert Backbone(weights=tmp_path / "other", transform=SMALL).load().content_hash() != known
+    other = Backbone(weights=tmp_path / "other", transform=SMALL).load().description()
+    assert {key for key in known if other[key] != known[key]} == {"weights"}
 
 
 def test_weights_that_cannot_be_used(weights: Path, tmp_path: Path) -> None:
@@ -107,8 +107,8 @@ class Response:
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        (GatedRepoError, "access to it must be asked for.*huggingface.co/datasets/a/b.*auth login"),
-        (RepositoryNotFoundError, "none of that name that you may see"),
+        (GatedRepoError, "you must ask for access to it.*huggingface.co/datasets/a/b.*auth login"),
+        (RepositoryNotFoundError, "none of that name, or none that you have access to"),
         (RevisionNotFoundError, "no such revision"),
         (OSError, "No space left.*run the same command again.*data.path=DIR"),
     ],
@@ -125,7 +125,7 @@ def test_what_the_hub_refuses_is_one_message(
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(hub, "_answers", lambda _: True)
+    monkeypatch.setattr(network, "check_reachable", lambda *_: None)
     with pytest.raises(DataError, match=message):
         hub.snapshot("a/b", "main", "dataset", local_hint="data.path=DIR")
 
@@ -142,6 +142,14 @@ def test_no_network_is_noticed_within_seconds(
         Backbone("o/n", "r").load()
     with pytest.raises(DataError, match="owner/name"):
         Backbone("o/n/x", "r").load()
+
+
+def test_a_network_without_such_an_output(weights: Path) -> None:
+    backbone = Backbone(
+        weights=weights, transform=SMALL, architecture="Dinov2ForImageClassification"
+    )
+    with pytest.raises(DataError, match=r"has no `pooler` output for images of 28 × 28 pixels"):
+        backbone.load()
 
 
 def test_the_hubs_cache_needs_no_network(
