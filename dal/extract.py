@@ -41,8 +41,8 @@ def extract(cfg: DictConfig, console: Console) -> dict[str, "Entry"]:
     source = config.source(cfg, trainer)
     if not isinstance(source, Embedded):
         raise ConfigError(
-            f"Expected `data` to be items that a network reads, got {type(source).__name__}: its "
-            "features are there already. Choose for example data=imagefolder data.path=DIR."
+            f"Expected `data` to be items that a network reads, got {type(source).__name__}, which "
+            "has features already. Choose for example data=imagefolder data.path=DIR."
         )
     wanted = source.items.available_splits()
     console.quiet = not Processes(trainers.build(trainer)).is_first

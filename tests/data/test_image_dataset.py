@@ -1,3 +1,4 @@
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from dal.extraction import FeatureExtractor, hub
 from tests.images import extractor_of
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-COLUMNS = {"image_column": "img", "label_column": "kind"}
+dataset_of = partial(ImageDataset, image_column="img", label_column="kind")
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ def test_datasets_on_disk(
     how: str, labels: str, extractor: FeatureExtractor, tmp_path: Path
 ) -> None:
     path = saved(tmp_path / "data", how, labels)
-    source = Embedded(ImageDataset(path=path, **COLUMNS), extractor)
+    source = Embedded(dataset_of(path=path), extractor)
     train, test = source.load()
     assert labels_of(train) == [0, 1, 2] * 4
     assert labels_of(test) == [0, 1, 2] * 2
@@ -77,9 +78,9 @@ def test_datasets_on_disk(
 
 def test_splits_are_joined(extractor: FeatureExtractor, tmp_path: Path) -> None:
     path = saved(tmp_path / "data", "disk", "string")
-    train, test = Embedded(ImageDataset(path=path, **COLUMNS), extractor).load()
+    train, test = Embedded(dataset_of(path=path), extractor).load()
     both = {"train": "train+test", "test": None}
-    joined, none = Embedded(ImageDataset(path=path, splits=both, **COLUMNS), extractor).load()
+    joined, none = Embedded(dataset_of(path=path, splits=both), extractor).load()
     assert test is not None
     assert none is None
     expected = torch.cat([train.features, test.features])
@@ -104,8 +105,7 @@ def test_datasets_that_are_not_as_expected(
     kwargs: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     path = saved(tmp_path / "data", "disk", "class")
-    arguments: dict[str, Any] = {"path": path, **COLUMNS} | kwargs
-    items = ImageDataset(**arguments)
+    items = dataset_of(**({"path": path} | kwargs))
     assert items.splits["train"] is not None
     with pytest.raises(DataError, match=message):
         items.open(items.splits["train"])
@@ -115,7 +115,7 @@ def test_a_label_that_train_does_not_have(tmp_path: Path) -> None:
     parts = {"train": dataset(2, 0, "string"), "test": dataset(3, 1, "string")}
     DatasetDict(parts).save_to_disk(tmp_path / "data")
     with pytest.raises(DataError, match="one of train's labels in split test.*'eel' in row 2"):
-        ImageDataset(path=tmp_path / "data", **COLUMNS).open("test")
+        dataset_of(path=tmp_path / "data").open("test")
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_a_dataset_of_the_hub_is_read_from_its_snapshot(
         return snapshot
 
     monkeypatch.setattr(hub, "snapshot", found)
-    source = Embedded(ImageDataset("o/n", "main", **COLUMNS), extractor)
+    source = Embedded(dataset_of("o/n", "main"), extractor)
     first, _ = source.load()
     assert asked[0] == ("o/n", "main", "dataset", "data.path=DIR")
     assert source.entry("train").manifest["content"]["images"]["commit"] == COMMIT

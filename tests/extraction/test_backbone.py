@@ -13,11 +13,13 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from PIL import ExifTags, Image
 from transformers import CLIPVisionConfig, CLIPVisionModel, Dinov2Model, Dinov2WithRegistersConfig
 from transformers.models.dinov2_with_registers import Dinov2WithRegistersModel
 
 from dal.errors import ConfigError, DataError
 from dal.extraction import Backbone, hub
+from dal.extraction.backbone import ImageReader
 from dal.runtime import network
 from tests.images import SMALL, save_dinov2
 
@@ -37,6 +39,21 @@ def test_features_are_the_class_token_after_the_last_norm(weights: Path) -> None
     assert torch.equal(features, outputs.last_hidden_state[:, 0])
     assert torch.equal(features, tokens)
     assert features.dtype == torch.float32
+
+
+def test_images_are_read_upright(tmp_path: Path) -> None:
+    image = Image.new("RGB", (40, 40), (255, 0, 0))
+    image.paste((0, 0, 255), (0, 0, 40, 20))  # blue above red
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 3  # the camera was upside down
+    image.save(tmp_path / "1.png", exif=exif)
+    reader = ImageReader(SMALL)
+    pixels = reader.read({"path": str(tmp_path / "1.png"), "bytes": None})
+    assert pixels[:, 0, 0].tolist() == [255, 0, 0]
+    assert pixels[:, -1, -1].tolist() == [0, 0, 255]
+    batch = reader.collate([pixels, pixels])
+    assert batch.is_contiguous()  # torch may round otherwise on another order of bytes
+    assert torch.equal(batch[1], torch.from_numpy(pixels.copy()))
 
 
 def test_images_larger_than_the_network_was_trained_on(weights: Path) -> None:

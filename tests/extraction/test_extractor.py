@@ -238,7 +238,7 @@ def test_images_of_all_modes_and_one_pixel(weights: Path, tmp_path: Path) -> Non
     entry = folder_of(tmp_path / "odd", weights, tmp_path / "cache").entry("train")
     assert len(entry) == 7
     Image.new("I;16", (4, 4)).save(folder / "deep.png")
-    with pytest.raises(DataError, match="x/deep.png.*8 bits a channel"):
+    with pytest.raises(DataError, match="x/deep.png.*8 bits per channel"):
         folder_of(tmp_path / "odd", weights, tmp_path / "cache").entry("train")
 
 

@@ -26,7 +26,8 @@ def refuse(holder: str) -> None:
 
 def test_the_second_waits_for_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locks, "POLL_SECONDS", 0.01)
-    holders, order = [], []
+    holders: list[str] = []
+    order = []
 
     def second() -> None:
         with locks.hold(tmp_path / "lock", "computes it", holders.append):
