@@ -23,7 +23,7 @@ from dal.extraction.items import Items, ItemSplit
 from dal.extraction.progress import ExtractionListener
 from dal.runtime import trainers, versions
 from dal.runtime.files import LocalFiles
-from dal.runtime.processes import Ranks
+from dal.runtime.processes import Processes
 from dal.runtime.trainers import DEFAULT_TRAINER, quiet_lightning
 
 DTYPES = {"float16": np.float16, "float32": np.float32}
@@ -135,25 +135,25 @@ class FeatureExtractor:
         }
         writer = PartWriter(DTYPES[self.dtype], self.listener)
         # Without Lightning's sampler: each process knows its own batches, see Embedding.
-        trainer = trainers.made(self.trainer, callbacks=[writer], use_distributed_sampler=False)
-        with Ranks(trainer) as ranks, ExitStack() as held:
+        trainer = trainers.build(self.trainer, callbacks=[writer], use_distributed_sampler=False)
+        with Processes(trainer) as processes, ExitStack() as held:
             entry = None
-            if ranks.is_first:
+            if processes.is_first:
                 entry = self._find(request, items, split)
                 if entry is None:
                     self._lock(held, self.cache.address(request), split)
                     entry = self._find(request, items, split)  # another process may have been first
-            if entry is None or ranks.are_running:
-                entry = ranks.shared(entry)
+            if entry is None or processes.all_started:
+                entry = processes.shared(entry)
             if entry is None:
                 job = self._job(request, items, split)
-                if ranks.is_first:
+                if processes.is_first:
                     self._lock(held, job.content, job.split.where)
                     entry = self.cache.entry(job.content)  # another request may have led to it
-                entry = ranks.shared(entry)
+                entry = processes.shared(entry)
                 if entry is None:
-                    entry = self._compute(job, trainer, ranks)
-                if ranks.is_first:
+                    entry = self._compute(job, trainer, processes)
+                if processes.is_first:
                     self.cache.remember(request, job.content, job.local_files)
             return entry
 
@@ -174,7 +174,7 @@ class FeatureExtractor:
             raise DataError(f"Expected {opened.nouns} in {opened.where}, found none.")
         return Job(request, network, opened, self.dtype, [*weights, *opened.local])
 
-    def _compute(self, job: Job, trainer: L.Trainer, ranks: Ranks) -> Entry:
+    def _compute(self, job: Job, trainer: L.Trainer, processes: Processes) -> Entry:
         device = trainer.strategy.root_device
         settings = {
             "precision": encoder.precision(device),
@@ -182,24 +182,24 @@ class FeatureExtractor:
             "batch_size": self.batch_size,
         }
         draft = self.cache.draft(job.content, settings, job.part_sizes)
-        if ranks.is_first:
+        if processes.is_first:
             draft.open()
         module = Embedding(job.encoder, job.split, draft, self.batch_size, self.num_workers)
         began = time.perf_counter()
         with quiet_lightning(), trainers.interruptible():
             trainer.predict(module, return_predictions=False)
-        ranks.wait()
+        processes.wait()
         entry = None
-        if ranks.is_first:
+        if processes.is_first:
             provenance = {
                 "seconds": round(time.perf_counter() - began, 1),
                 "items_computed": sum(len(rows) for _, rows in module.plan),
-                "devices": ranks.num,
+                "devices": processes.num,
                 **settings,
             }
             entry = self._assemble(job, draft, provenance)
             self.listener.ended()
-        entry = ranks.shared(entry)
+        entry = processes.shared(entry)
         assert entry is not None
         return entry
 

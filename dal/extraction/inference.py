@@ -166,5 +166,5 @@ class PartWriter(L.Callback):
         if sum(map(len, self.rows)) == pl_module.draft.sizes[part]:
             pl_module.draft.write(part, np.concatenate(self.rows))
             self.rows = []
-        # The progress of the other ranks is not known here, but it is about the same.
+        # The progress of the other processes is not known here, but it is about the same.
         self.listener.advanced(len(features) * trainer.world_size)
