@@ -1,6 +1,5 @@
-"""``python -m dal.extract``: features of images, computed once and kept for experiments."""
+"""``python -m dal.extract``: computes the features of items once, and keeps them in the cache."""
 
-import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,9 +10,10 @@ from rich.console import Console
 
 from dal.cli import command, config, config_errors
 from dal.errors import ConfigError, DataError
+from dal.runtime import files
 
 if TYPE_CHECKING:
-    from dal.extraction.cache import Entry
+    from dal.extraction.entry import Entry
 
 config.register()
 
@@ -22,12 +22,12 @@ def extract(cfg: DictConfig, console: Console) -> dict[str, "Entry"]:
     """Computes the features that a composed configuration asks for, and copies them to ``out``.
 
     Returns:
-        What is in the cache, by ``"train"`` and ``"test"``.
+        The entries of the cache, by ``"train"`` and ``"test"``.
 
     Raises:
-        DalError: If the configuration, the images, the weights or the cache are not as expected.
+        DalError: If the configuration, the items, the weights or the cache are not as expected.
     """
-    # Here and not above: they take seconds to load, and `--help` needs none of them.
+    # Imported here, because they take seconds to load, and `--help` needs none of them.
     from dal.cli.console import ExtractionProgress, bars
     from dal.data import Embedded
     from dal.runtime import trainers
@@ -41,15 +41,15 @@ def extract(cfg: DictConfig, console: Console) -> dict[str, "Entry"]:
     source = config.source(cfg, trainer)
     if not isinstance(source, Embedded):
         raise ConfigError(
-            f"Expected `data` to be items that a network reads, got {type(source).__name__}: its "
-            "features are there already. Choose for example data=imagefolder data.path=DIR."
+            f"Expected `data` to be items that a network reads, got {type(source).__name__}, which "
+            "has features already. Choose for example data=imagefolder data.path=DIR."
         )
     wanted = source.items.available_splits()
     console.quiet = not Processes(trainers.build(trainer)).is_first
-    out = None if cfg.out is None else _usable(Path(cfg.out))
+    out = None if cfg.out is None else _make_folder(Path(cfg.out))
     entries = {}
     with bars(console) as progress:
-        source.extractor.reporter = ExtractionProgress(console, progress)
+        source.extractor.listener = ExtractionProgress(console, progress)
         for key, name in wanted.items():
             entries[key] = source.entry(name)
             features, _ = entries[key].load()
@@ -63,12 +63,12 @@ def extract(cfg: DictConfig, console: Console) -> dict[str, "Entry"]:
     return entries
 
 
-def _usable(out: Path) -> Path:
+def _make_folder(out: Path) -> Path:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(
-            f"Cannot use `out`: {out} cannot be made ({error.strerror}). Choose another folder."
+            f"Cannot use `out`: cannot make {out} ({error.strerror}). Choose another folder."
         ) from error
     return out
 
@@ -77,10 +77,9 @@ def _copy(entry: "Entry", out: Path, split: str) -> None:
     """Copies the files of an entry under the names that ``data=arrays`` reads."""
     for name in entry.manifest["files"]:
         target = out / f"{split}_{name}"
-        draft = target.with_name(f".{target.name}.tmp")
         try:
-            shutil.copyfile(entry.path / name, draft)
-            os.replace(draft, target)
+            with files.replacement(target) as draft:
+                shutil.copyfile(entry.path / name, draft)
         except OSError as error:
             raise DataError(
                 f"Cannot write {target}: {error.strerror}. The features are in the cache: make "

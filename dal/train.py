@@ -46,7 +46,7 @@ def train(cfg: DictConfig, console: Console) -> "LearningCurve":
     source = config.source(cfg, parts["trainer"])
     live = LiveProgress(console, title(cfg), num_cycles=cfg.al.num_acq + 1)
     if isinstance(source, Embedded):
-        source.extractor.reporter = ExtractionProgress(live.console, live.progress)
+        source.extractor.listener = ExtractionProgress(live.console, live.progress)
     loop = ALLoop(
         ALDataModule(source, **cfg.datamodule),
         parts["head"],

@@ -1,11 +1,54 @@
-"""A network and images small enough for a test."""
+"""A network, images and an extraction small enough for a test."""
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from transformers import Dinov2Config, Dinov2Model
+
+from dal.extraction import (
+    Backbone,
+    ExtractionListener,
+    FeatureCache,
+    FeatureExtractor,
+    ItemSplit,
+    Transform,
+)
+from dal.runtime.trainers import DEFAULT_TRAINER
+
+CPU = partial(DEFAULT_TRAINER, accelerator="cpu")
+SMALL = Transform(32, 28)
+
+
+class Recorder(ExtractionListener):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+        self.splits: list[ItemSplit] = []
+        self.num_computed = 0
+
+    def say(self, message: str) -> None:
+        self.messages.append(message)
+
+    def started(self, split: ItemSplit, num_done: int) -> None:  # noqa: ARG002
+        self.splits.append(split)
+
+    def advanced(self, num: int) -> None:
+        self.num_computed += num
+
+
+def extractor_of(weights: Path, cache: Path, **kwargs: Any) -> FeatureExtractor:
+    """An extractor that rounds nothing, in one process on the CPU, with a recorder."""
+    arguments: dict[str, Any] = {"dtype": "float32", "batch_size": 2, "num_workers": 0}
+    arguments |= {"trainer": CPU} | kwargs
+    backbone = Backbone(weights=weights, transform=SMALL)
+    extractor = FeatureExtractor(backbone, FeatureCache(cache), **arguments)
+    extractor.listener = Recorder()
+    return extractor
 
 
 def save_dinov2(folder: Path, seed: int = 0) -> Path:
@@ -20,7 +63,7 @@ def save_dinov2(folder: Path, seed: int = 0) -> Path:
 
 
 def save_images(folder: Path, counts: dict[str, int], seed: int = 0) -> Path:
-    """Images of odd sizes and formats in a folder a class; a class is a colour."""
+    """Images of odd sizes and formats in one folder for each class; a class is a colour."""
     rng = np.random.default_rng(seed)
     for label, (name, count) in enumerate(counts.items()):
         (folder / name).mkdir(parents=True)

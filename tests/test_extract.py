@@ -1,6 +1,7 @@
 """The command that computes features, as a user runs it, and what an experiment makes of them."""
 
 import json
+import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -11,9 +12,9 @@ import pytest
 from PIL import Image
 
 from dal import extract, train
-from dal.extraction.extractor import Embedding
+from dal.extraction.inference import Embedding
 from dal.runtime.signals import RESUMABLE, STOP_SIGNALS
-from tests.images import save_dinov2, save_images
+from tests.images import save_images
 
 Command = Callable[..., tuple[int, str, str]]
 SMALL = ["backbone.transform.resize=32", "backbone.transform.crop=28", "extraction.num_workers=0"]
@@ -21,10 +22,13 @@ SMALL = ["backbone.transform.resize=32", "backbone.transform.crop=28", "extracti
 
 @pytest.fixture
 def command(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    weights: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> Command:
     """Runs a command on images and weights in a folder of its own."""
-    save_dinov2(tmp_path / "weights")
+    shutil.copytree(weights, tmp_path / "weights")
     save_images(tmp_path / "images" / "train", {"ant": 20, "bee": 18, "cow": 16})
     save_images(tmp_path / "images" / "test", {"ant": 5, "bee": 4, "cow": 3}, seed=1)
     monkeypatch.chdir(tmp_path)
@@ -64,9 +68,8 @@ def test_from_images_to_a_learning_curve_and_again_without_them(
     assert "Computing" not in out
     again = tmp_path / "again" / "imagefolder" / "bait_binary" / "seed_0" / "acquisitions.csv"
     assert again.read_text() == acquired
-    assert (
-        command("train", *FOLDER, *RUN, "extraction.batch_size=9")[0] == 0
-    )  # a free key: complete
+    # A key that may change in a complete run.
+    assert command("train", *FOLDER, *RUN, "extraction.batch_size=9")[0] == 0
     status, _, err = command("train", *FOLDER, *RUN, "extraction.dtype=float32")
     assert "extraction.dtype: 'float16' → 'float32'" in err
 
@@ -122,7 +125,7 @@ def test_an_extraction_fills_the_cache_that_an_experiment_reads(
     assert (tmp_path / "outputs" / "insects" / "margin" / "seed_0" / "curve.csv").exists()
 
 
-def test_a_damaged_cache_is_named(command: Command, tmp_path: Path) -> None:
+def test_a_damaged_cache_is_reported(command: Command, tmp_path: Path) -> None:
     assert command("extract", *FOLDER)[0] == 0
     for file in (tmp_path / "cache").glob("features/*/features.npy"):
         data = bytearray(file.read_bytes())
@@ -139,7 +142,7 @@ def test_a_damaged_cache_is_named(command: Command, tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         ([], "Expected a value for 'data.path', got none"),
-        (["data=digits"], "Expected `data` to be images, got Digits"),
+        (["data=digits"], "Expected `data` to be items that a network reads, got Digits"),
         (["data=imagefolder", "data.path=nowhere"], "found no"),
         (["+experiment=imagenet"], "hf download facebook/dinov2-small --revision ed25f3"),
         (

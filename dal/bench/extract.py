@@ -1,4 +1,4 @@
-"""Extraction of features from image files, against bare forward passes over ready tensors."""
+"""Bench: features from image files, against bare forward passes over tensors in memory."""
 
 import argparse
 import contextlib
@@ -19,21 +19,24 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from dal.extraction import Backbone
-    from dal.extraction.backbone import Encoder
+    from dal.extraction.backbone import ImageEncoder
 
-HELP = "features from JPEG files, against bare forward passes over ready tensors"
+HELP = "features from JPEG files, against bare forward passes over tensors in memory"
 
 IMAGE_SIZE = (500, 375)  # ImageNet's most frequent one
-NUM_DIFFERENT = 64  # files are copies of so many images
+NUM_DIFFERENT = 64  # images; further files are links to these
 HEAD_SIZE = 64  # of a DINOv2 attention head
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    """Adds what can be varied."""
+    """Adds the options of this bench."""
     command.add_argument("--images", type=positive, default=384, help="number of images")
     command.add_argument("--batch-size", type=positive, default=64, help="images at once")
     command.add_argument(
-        "--workers", type=positive, default=None, help="decoding processes (default: as dal does)"
+        "--workers",
+        type=positive,
+        default=None,
+        help="processes that decode (default: as dal does)",
     )
     command.add_argument("--hidden", type=positive, default=384, help="width of the network, D")
     command.add_argument("--layers", type=positive, default=12, help="depth of the network")
@@ -42,9 +45,9 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, console: Console) -> dict[str, object]:
-    """Measures both in turns, and decoding by itself, and prints the ratio.
+    """Measures both in turns, and decoding alone, and prints the ratio.
 
-    The network has the shape of a DINOv2 ViT-S/14 if not told otherwise, and random weights.
+    The network has random weights, and by default the shape of a DINOv2 ViT-S/14.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -65,7 +68,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, object]:
     console.print(
         f"{args.images} JPEGs of {IMAGE_SIZE[0]} × {IMAGE_SIZE[1]}, D {args.hidden}, "
         f"{args.layers} layers, batches of {args.batch_size} on {device}; {args.repeat} runs in "
-        f"turns\nA process decodes {decoding:,.0f} images/s."
+        f"turns\nOne process decodes {decoding:,.0f} images/s."
     )
     table = Table(box=None, pad_edge=False)
     table.add_column("")
@@ -103,7 +106,7 @@ def _backbone(folder: Path, hidden: int, layers: int) -> "Backbone":
 
 
 def _write_images(folder: Path, num: int) -> None:
-    """Random photographs: as blurred as real ones, which is what a decoder's time depends on."""
+    """Random images, blurred like photographs: a decoder's time depends on it."""
     import numpy as np
     from PIL import Image, ImageFilter
 
@@ -118,7 +121,7 @@ def _write_images(folder: Path, num: int) -> None:
         Image.fromarray(noise).filter(ImageFilter.GaussianBlur(2)).save(file, quality=90)
 
 
-def _placed(backbone: "Backbone", accelerator: str) -> tuple["Encoder", str]:
+def _placed(backbone: "Backbone", accelerator: str) -> tuple["ImageEncoder", str]:
     from dal.runtime.trainers import DEFAULT_TRAINER, quiet_lightning
 
     with quiet_lightning():
@@ -127,7 +130,7 @@ def _placed(backbone: "Backbone", accelerator: str) -> tuple["Encoder", str]:
 
 
 def _ready(images: Path, backbone: "Backbone", batch_size: int) -> "Tensor":
-    """A batch of pixels as the network takes them, on the CPU."""
+    """A batch of normalised pixels, ``(N, 3, H, W)``, on the CPU."""
     import torch
     from PIL import Image
 
@@ -136,18 +139,17 @@ def _ready(images: Path, backbone: "Backbone", batch_size: int) -> "Tensor":
     return backbone.transform.normalized(torch.stack(pixels))
 
 
-def _forward(encoder: "Encoder", ready: "Tensor", num_images: int) -> None:
+def _forward(network: "ImageEncoder", ready: "Tensor", num_images: int) -> None:
     import torch
 
-    from dal.extraction import backbone as backbones
+    from dal.extraction.encoder import autocast
 
-    device = next(encoder.parameters()).device
-    half = backbones.precision(device) == "bf16"
+    device = next(network.parameters()).device
     ready = ready.to(device)
-    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=half):
+    with torch.inference_mode(), autocast(device):
         for start in range(0, num_images, len(ready)):
             batch = ready[: num_images - start]
-            encoder.model(pixel_values=batch).pooler_output.float().cpu()
+            network.model(pixel_values=batch).pooler_output.float().cpu()
 
 
 def _extract(folder: Path, backbone: "Backbone", args: argparse.Namespace) -> None:
@@ -167,7 +169,7 @@ def _extract(folder: Path, backbone: "Backbone", args: argparse.Namespace) -> No
 
 
 def _decode(images: Path, backbone: "Backbone") -> float:
-    """Images that one process turns into pixels in a second."""
+    """Images that one process decodes to pixels in a second."""
     from PIL import Image
 
     files = sorted(images.rglob("*.jpg"))[:NUM_DIFFERENT]

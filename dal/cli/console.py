@@ -21,7 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dal.experiment.curve import CycleResult, LearningCurve
-from dal.extraction import Reporter
+from dal.extraction import ExtractionListener, ItemSplit
 
 LINE_SECONDS = 10.0  # between two lines of progress in a log file
 
@@ -41,8 +41,8 @@ def bars(console: Console) -> Progress:
     )
 
 
-class ExtractionProgress(Reporter):
-    """A bar for the images on a terminal; elsewhere a line every ten seconds.
+class ExtractionProgress(ExtractionListener):
+    """A bar for the items on a terminal; elsewhere a line every ten seconds.
 
     Args:
         console: Where to show it.
@@ -57,13 +57,16 @@ class ExtractionProgress(Reporter):
         """Prints a line."""
         self.console.print(message, soft_wrap=True)
 
-    def started(self, what: str, total: int, done: int) -> None:
+    def started(self, split: ItemSplit, num_done: int) -> None:
         """Shows the bar."""
-        again = f", {done:,} of them there already" if done else ""
-        self.say(f"Computing {what}: {total:,} images{again}.")
-        self.total, self.done, self.num_computed = total, done, 0
+        again = f", {num_done:,} of them computed before" if num_done else ""
+        self.nouns, self.total, self.done = split.nouns, len(split), num_done
+        self.say(f"Computing features of {split.where}: {self.total:,} {self.nouns}{again}.")
+        self.num_computed = 0
         self.began = self.shown = time.monotonic()
-        self.task = self.progress.add_task("images", total=total, completed=done, note="")
+        self.task = self.progress.add_task(
+            self.nouns, total=self.total, completed=num_done, note=""
+        )
 
     def advanced(self, num: int) -> None:
         """Advances the bar."""
@@ -71,20 +74,23 @@ class ExtractionProgress(Reporter):
         self.num_computed += num
         self.done += num
         now = time.monotonic()
-        rate = self.num_computed / max(now - self.began, 1e-9)
-        self.progress.update(self.task, completed=self.done, note=f"{rate:,.0f} images/s")
+        rate = f"{self.num_computed / max(now - self.began, 1e-9):,.0f} {self.nouns}/s"
+        self.progress.update(self.task, completed=self.done, note=rate)
         if not self.console.is_terminal and now - self.shown > LINE_SECONDS:
             self.shown = now
-            left = timedelta(seconds=round((self.total - self.done) / rate))
-            self.say(f"{self.done:,} of {self.total:,} images, {rate:,.0f} images/s, {left} left")
+            seconds = (now - self.began) * (self.total - self.done) / self.num_computed
+            left = timedelta(seconds=round(seconds))
+            self.say(f"{self.done:,} of {self.total:,} {self.nouns}, {rate}, {left} left")
 
     def ended(self) -> None:
-        """Takes the bar away and prints how long it took."""
+        """Removes the bar and prints how long it took."""
         self.progress.remove_task(self.task)
         seconds = time.monotonic() - self.began
         rate = self.num_computed / max(seconds, 1e-9)
         took = timedelta(seconds=round(seconds))
-        self.say(f"{self.num_computed:,} images computed in {took} ({rate:,.0f} images/s).")
+        self.say(
+            f"{self.num_computed:,} {self.nouns} computed in {took} ({rate:,.0f} {self.nouns}/s)."
+        )
 
 
 class LiveProgress(L.Callback):

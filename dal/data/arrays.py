@@ -26,7 +26,7 @@ class Arrays:
 
     def __init__(self, path: str | Path, splits: Mapping[str, str | None] | None = None) -> None:
         self.path = Path(path).expanduser()
-        self.splits = split_names.checked(splits)
+        self.splits = split_names.resolve(splits)
 
     def load(self) -> tuple[Examples, Examples | None]:
         """The arrays of both splits.

@@ -1,19 +1,19 @@
-"""Items as examples: the features that a frozen network computes of them."""
+"""Items of any kind as a source of examples: a frozen network computes their features."""
 
 from dal.data.examples import Examples
-from dal.extraction.cache import Entry
+from dal.extraction.entry import Entry
 from dal.extraction.extractor import FeatureExtractor
 from dal.extraction.items import Items
 
 
 class Embedded:
-    """Items of any kind in front of a frozen network, as a source of examples.
+    """The features of items, as a source of examples.
 
     Args:
         items: For example :class:`~dal.data.ImageFolder`.
         extractor: Computes the features, or finds them in the cache.
 
-    Memory: features stay in memory-mapped files, of which only the rows in use are copied.
+    Memory: features are memory-mapped files, of which only the rows in use are copied.
     """
 
     def __init__(self, items: Items, extractor: FeatureExtractor) -> None:
@@ -21,10 +21,10 @@ class Embedded:
         self.extractor = extractor
 
     def entry(self, split: str) -> Entry:
-        """The cached features of a split, computed if the cache lacks them.
+        """The features of a split, computed if they are not in the cache.
 
         Args:
-            split: As the items call it.
+            split: Its name, one of the values of ``items.splits``.
 
         Raises:
             DataError: As :meth:`FeatureExtractor.entry`.
@@ -35,7 +35,7 @@ class Embedded:
         """The features of both splits, memory-mapped, with labels and ids where there are any.
 
         Raises:
-            DataError: If they cannot be had.
+            DataError: As :meth:`entry`.
         """
         train, test = self.items.splits["train"], self.items.splits["test"]
         assert train is not None

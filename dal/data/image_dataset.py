@@ -1,4 +1,4 @@
-"""Images in a dataset of the datasets library."""
+"""Images in a dataset of the ``datasets`` library, on the hub or on disk."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +22,7 @@ class ImageDataset:
         revision: The commit there, or a branch or tag.
         name: The dataset's configuration, if it has several.
         path: A folder on disk, instead: what ``save_to_disk`` has written, parquet files, or a
-            copy of the hub's (``hf download --repo-type dataset --local-dir``).
+            copy from the hub (``hf download --repo-type dataset --local-dir``).
         image_column: The column of the images.
         splits: As in :class:`~dal.data.ImageFolder`.
         label_column: The column of the labels, integers or strings; None if there is none.
@@ -41,7 +41,7 @@ class ImageDataset:
         label_column: str | None = "label",
         splits: Mapping[str, str | None] | None = None,
     ) -> None:
-        self.splits = split_names.checked(splits)
+        self.splits = split_names.resolve(splits)
         if id is None and path is None:
             raise ConfigError("Expected `id` or `path` of a dataset, got neither.")
         self.id = id
@@ -67,7 +67,7 @@ class ImageDataset:
         }
 
     def local_files(self, split: str) -> list[LocalFiles]:  # noqa: ARG002
-        """All files of the dataset, if they are the user's own and there."""
+        """All files of the dataset, if they are the user's own and exist."""
         if self.path is None or not self.path.is_dir():
             return []
         names = sorted(
@@ -78,7 +78,7 @@ class ImageDataset:
         return [LocalFiles(self.path, names)]
 
     def open(self, split: str) -> ItemSplit:
-        """The images of a split, downloaded if they are not there."""
+        """The images of a split, downloaded unless they are on this machine."""
         from datasets import concatenate_datasets
 
         folder, fingerprint, local = self._source(split)
@@ -94,9 +94,10 @@ class ImageDataset:
                 raise DataError(
                     f"Expected a column '{column}' in {where}, as data.{key} says. {hint}"
                 )
-        labels, class_names = self._numbered(dataset, folder, where)
+        labels, class_names = self._labels(dataset, folder, where)
         return ItemSplit(
-            items=_as_images(dataset.select_columns(self.image_column), self.image_column, where),
+            items=_undecoded(dataset, self.image_column, where),
+            noun="image",
             labels=labels,
             class_names=class_names,
             ids=None,
@@ -106,8 +107,8 @@ class ImageDataset:
         )
 
     def available_splits(self) -> dict[str, str]:
-        """All named splits: what the dataset has is known only once it is read."""
-        return split_names.named(self.splits)
+        """All that have a name: whether the dataset has them is known only when it is read."""
+        return split_names.existing(self.splits)
 
     def _source(self, split: str) -> tuple[Path, dict[str, Any], list[LocalFiles]]:
         columns = {
@@ -134,8 +135,8 @@ class ImageDataset:
                 return datasets.load_from_disk(str(folder))[split]
             if (folder / "state.json").exists():
                 raise DataError(
-                    f"Expected a dataset with splits in {folder}, found a single one. Save it as a "
-                    "DatasetDict, or in a folder of images."
+                    f"Expected a dataset with splits in {folder}, found one without. Save it as a "
+                    "DatasetDict."
                 )
             return datasets.load_dataset(str(folder), self.name, split=split)
         except DataError:
@@ -145,10 +146,10 @@ class ImageDataset:
             cause = text.splitlines()[0] if text else type(error).__name__
             raise DataError(
                 f"Cannot read {where} from {folder}: {cause} Check data.splits and data.name, and "
-                "that the copy is whole."
+                "that the copy is complete."
             ) from error
 
-    def _numbered(
+    def _labels(
         self, dataset: Any, folder: Path, where: str
     ) -> tuple[np.ndarray | None, list[str] | None]:
         from datasets import ClassLabel
@@ -167,7 +168,7 @@ class ImageDataset:
             return np.array(values), list(feature.names)
         if not isinstance(values[0], str):
             return np.array(values), None
-        # Strings are numbered in alphabetical order, in every split as in train.
+        # Strings are numbered in alphabetical order, by those of train in every split.
         train = self.splits["train"] or ""
         parts = [self._read(folder, name, train)[self.label_column][:] for name in train.split("+")]
         class_names = sorted({value for part in parts for value in part})
@@ -175,18 +176,19 @@ class ImageDataset:
         for row, value in enumerate(values):
             if value not in number:
                 raise DataError(
-                    f"Expected a label of train's in {where}, got '{value}' in row {row}."
+                    f"Expected one of train's labels in {where}, got '{value}' in row {row}. "
+                    "Remove such rows, or add examples of it to train."
                 )
         return np.array([number[value] for value in values]), class_names
 
 
-def _as_images(dataset: Any, column: str, where: str) -> Any:
+def _undecoded(dataset: Any, column: str, where: str) -> Any:
+    """The column of images, each as a path or as the bytes of a file."""
     from datasets import Image
 
-    dataset = dataset.rename_column(column, "image") if column != "image" else dataset
     try:
-        return dataset.cast_column("image", Image(decode=False))
+        return dataset.select_columns(column).cast_column(column, Image(decode=False))[column]
     except Exception as error:  # of arrow
         raise DataError(
-            f"Expected images in the column '{column}' of {where}, got {dataset.features['image']}."
+            f"Expected images in the column '{column}' of {where}, got {dataset.features[column]}."
         ) from error

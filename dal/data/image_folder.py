@@ -1,7 +1,5 @@
-"""Images in folders, one folder for each class."""
+"""Images in folders, one folder for each class: on disk, or in an archive on the hub."""
 
-import os
-import shutil
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,29 +12,25 @@ from dal.errors import DataError, did_you_mean
 from dal.extraction import hub
 from dal.extraction.cache import FeatureCache
 from dal.extraction.items import ItemSplit
-from dal.runtime import files
+from dal.runtime import files, locks
 from dal.runtime.files import LocalFiles
 
 
 class ImageFolder:
-    """Images in a folder a class, for example ``DIR/train/cat/1.jpg`` and ``DIR/test/dog/2.png``.
+    """Images in one folder for each class: ``DIR/train/cat/1.jpg`` and ``DIR/test/dog/2.png``.
 
-    Without folders of splits, ``DIR/cat/1.jpg``, everything is train. Images that lie in ``DIR``
-    itself have no labels: their features can be extracted, an experiment needs labels. Files whose
-    names do not end like those of images are passed over, and hidden ones, too.
+    Without folders for the splits, ``DIR/cat/1.jpg``, all images are train. Images directly in
+    ``DIR`` have no labels: their features can be extracted, but an experiment needs labels. Hidden
+    files, and files whose names do not end like those of images, are skipped.
 
     Args:
         path: The folder.
-        splits: What the dataset calls ``train`` and ``test``; several names may be joined with
-            ``+``. With a ``test`` of None there is no test split.
+        splits: The names of the splits ``train`` and ``test``; several names may be joined with
+            ``+``. If ``test`` is None, there is no test split.
     """
 
-    def __init__(
-        self,
-        path: str | Path,
-        splits: Mapping[str, str | None] | None = None,
-    ) -> None:
-        self.splits = split_names.checked(splits)
+    def __init__(self, path: str | Path, splits: Mapping[str, str | None] | None = None) -> None:
+        self.splits = split_names.resolve(splits)
         self.path = Path(path).expanduser().absolute()
         self._listed: dict[str, list[str]] = {}
 
@@ -45,10 +39,10 @@ class ImageFolder:
         return {"path": str(self.path), "split": split}
 
     def local_files(self, split: str) -> list[LocalFiles]:
-        """All images of the split, if the folder is there."""
+        """All images of the split and of train, if the folder exists."""
         if not self.path.is_dir():
             return []
-        # The names of train's classes number the labels of every split.
+        # Of train too, because its classes number the labels of every split.
         names = set(self._names(split)) | set(self._names(self.splits["train"] or split))
         return [LocalFiles(self.path, sorted(names))]
 
@@ -62,14 +56,14 @@ class ImageFolder:
         names = self._names(split)
         if not names:
             raise DataError(
-                f"Expected images in {self._where(split)}, found none. They must have a name that "
-                "ends in .jpg, .png or the like, in a folder a class."
+                f"Expected images in {self._where(split)}, found none. Their names must end in "
+                ".jpg, .png or another extension of images, in one folder for each class."
             )
-        images = _undecoded([str(self.path / name) for name in names])
         classes = self._classes(self.splits["train"] or split)
         labels = self._labels(split, names, classes)
         return ItemSplit(
-            items=images,
+            items=_undecoded([str(self.path / name) for name in names]),
+            noun="image",
             labels=labels,
             class_names=None if labels is None else classes,
             ids=names,
@@ -79,15 +73,15 @@ class ImageFolder:
         )
 
     def available_splits(self) -> dict[str, str]:
-        """The named splits that there is a folder for; train alone if there is none.
+        """The splits that have a folder; train alone if none of them has one.
 
         Raises:
-            DataError: If the folder is not there.
+            DataError: If the folder does not exist.
         """
         self._check_folder()
-        named = split_names.named(self.splits)
-        found = {key: name for key, name in named.items() if self._has_folders(name)}
-        return found or {"train": named["train"]}
+        splits = split_names.existing(self.splits)
+        found = {key: name for key, name in splits.items() if self._has_folders(name)}
+        return found or {"train": splits["train"]}
 
     def _where(self, split: str) -> str:
         return " and ".join(str(folder) for folder in self._folders(split))
@@ -104,8 +98,8 @@ class ImageFolder:
         known = sorted(item.name for item in self.path.iterdir() if item.is_dir())
         raise DataError(
             f"Expected a folder '{split}' in {self.path}, found {', '.join(known) or 'none'}. Name "
-            "the splits with data.splits.train=NAME data.splits.test=NAME, or hold a part of train "
-            "out with data.splits.test=null."
+            "the splits with data.splits.train=NAME data.splits.test=NAME, or hold out a part of "
+            "train with data.splits.test=null."
         )
 
     def _check_folder(self) -> None:
@@ -115,7 +109,7 @@ class ImageFolder:
     def _names(self, split: str) -> list[str]:
         """Paths of the images of a split, relative to the folder, by class and name.
 
-        Listed once: a folder of a million files takes its time.
+        Listed once, since a folder of a million files takes long.
         """
         from PIL import Image
 
@@ -131,7 +125,7 @@ class ImageFolder:
         return self._listed[split]
 
     def _class(self, name: str, tops: list[Path]) -> str | None:
-        """The class of an image: the folder below that of its split."""
+        """The class of an image: the name of the folder it is in, below the folder of its split."""
         file = self.path / name
         for top in tops:
             if file.is_relative_to(top):
@@ -151,21 +145,23 @@ class ImageFolder:
         number = {name: label for label, name in enumerate(classes)}
         for name, label in zip(names, own, strict=True):
             if label not in number:
-                expected = "one of train's classes" if label else "an image in a folder of a class"
+                expected = (
+                    "one of train's classes" if label else "an image in the folder of a class"
+                )
                 hint = did_you_mean(label, number) if label else "Move it."
                 raise DataError(f"Expected {expected}, got {self.path / name}. {hint}")
         return np.array([number[str(label)] for label in own])
 
 
 class HubImageFolder(ImageFolder):
-    """Images in a folder a class, in an archive on the hub.
+    """Images in one folder for each class, in an archive on the hub.
 
     Args:
         id: The dataset on the hub, ``owner/name``.
-        archive: The zip file in it. The folders of the splits may lie at any depth.
+        archive: The zip file in it. The folders of the splits may be at any depth.
         revision: The commit, or a branch or tag.
         path: A local copy of the unpacked archive, instead.
-        cache_dir: Where the archive is unpacked; the feature cache's folder if not given.
+        cache_dir: Where the archive is unpacked; the folder of the feature cache if not given.
         splits: As in :class:`ImageFolder`.
     """
 
@@ -192,22 +188,23 @@ class HubImageFolder(ImageFolder):
         return {"id": self.id, "revision": self.revision, "archive": self.archive, "split": split}
 
     def available_splits(self) -> dict[str, str]:
-        """Of a local copy, as :class:`ImageFolder`; else all named splits."""
-        return super().available_splits() if self.is_local else split_names.named(self.splits)
+        """Those of a local copy that have a folder; else all that have a name."""
+        return super().available_splits() if self.is_local else split_names.existing(self.splits)
 
     def local_files(self, split: str) -> list[LocalFiles]:
         """All images of the local copy, if there is one."""
         return super().local_files(split) if self.is_local else []
 
     def open(self, split: str) -> ItemSplit:
-        """The images of a split, downloaded and unpacked if they are not there."""
+        """The images of a split, downloaded and unpacked unless they are on this machine."""
         if self.is_local:
             return super().open(split)
         folder = hub.snapshot(
             self.id, self.revision, "dataset", [self.archive], local_hint="data.path=DIR"
         )
         unpacked = self.cache_dir / "archives" / f"{folder.name}-{self.archive}"
-        _unpack(folder / self.archive, unpacked)
+        if not unpacked.exists():
+            _unpack(folder / self.archive, unpacked)
         self.path = self._top(unpacked)
         commit = {"id": self.id, "commit": folder.name, "archive": self.archive, "split": split}
         return self._open(split, commit, [])
@@ -225,25 +222,24 @@ class HubImageFolder(ImageFolder):
 
 
 def _undecoded(paths: list[str]) -> Any:
+    """The images as a column of a dataset, which takes little memory for a million paths."""
     from datasets import Dataset, Features, Image
 
-    return Dataset.from_dict({"image": paths}, Features({"image": Image(decode=False)}))
+    return Dataset.from_dict({"image": paths}, Features({"image": Image(decode=False)}))["image"]
 
 
 def _unpack(archive: Path, target: Path) -> None:
-    """Unpacks a zip file, unless that was done."""
-    if target.exists():
-        return
-    draft = target.with_name(f"{target.name}.{os.getpid()}.tmp")
+    """Unpacks a zip file; if another process is unpacking it, waits until it has."""
+    lock = target.with_name(f"{target.name}.lock")
     try:
-        with zipfile.ZipFile(archive) as opened:
-            opened.extractall(draft)
-        os.rename(draft, target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with locks.hold(lock, "unpacks the same archive", lambda _: None):
+            if target.exists():
+                return
+            with zipfile.ZipFile(archive) as opened, files.replacement(target) as draft:
+                opened.extractall(draft)
     except (OSError, zipfile.BadZipFile) as error:
-        shutil.rmtree(draft, ignore_errors=True)
-        if target.exists():  # another process was faster
-            return
         raise DataError(
-            f"Cannot unpack {archive} to {target}: {error}. Make room, or delete the archive and "
-            "run again to download it anew."
+            f"Cannot unpack {archive} to {target}: {error}. Make room; or delete the archive and "
+            "run again, to download it again."
         ) from error

@@ -1,4 +1,4 @@
-"""What a source calls its splits."""
+"""Names of the splits of a dataset: which of them is the pool, and which one is for testing."""
 
 from collections.abc import Mapping
 
@@ -7,35 +7,35 @@ from dal.errors import ConfigError, did_you_mean
 SPLITS = ("train", "test")
 
 
-def checked(splits: Mapping[str, str | None] | None) -> dict[str, str | None]:
-    """The names of the train and the test split, by ``"train"`` and ``"test"``.
+def resolve(splits: Mapping[str, str | None] | None) -> dict[str, str | None]:
+    """The names of both splits, by ``"train"`` and ``"test"``; None if there is no test split.
 
     Args:
-        splits: What the user named. ``train`` and ``test`` themselves are the names if nothing is
-            given; a ``test`` of None, or none beside a ``train``, means that there is no such
-            split.
+        splits: The same, as the user gives it. If it is None, the names are ``train`` and ``test``.
+            A missing ``test`` means that there is no test split.
 
     Raises:
-        ConfigError: If another key is named, or no train split.
+        ConfigError: If there is another key, or no name of the train split.
 
     Example:
-        >>> checked(None), checked({"train": "training", "test": None})
+        >>> resolve(None), resolve({"train": "training", "test": None})
         ({'train': 'train', 'test': 'test'}, {'train': 'training', 'test': None})
     """
-    named: dict[str, str | None] = dict(splits or {name: name for name in SPLITS})
-    for name in named:
-        if name not in SPLITS:
-            raise ConfigError(f"Unknown key 'splits.{name}'. {did_you_mean(name, SPLITS)}")
-    if named.get("train") is None:
+    if splits is None:
+        return {key: key for key in SPLITS}
+    for key in splits:
+        if key not in SPLITS:
+            raise ConfigError(f"Unknown key 'splits.{key}'. {did_you_mean(key, SPLITS)}")
+    if splits.get("train") is None:
         raise ConfigError("Expected `splits.train` to name the split of the pool, got none.")
-    return {"test": None, **named} if "test" not in named else named
+    return {key: splits.get(key) for key in SPLITS}
 
 
-def named(splits: Mapping[str, str | None]) -> dict[str, str]:
-    """The splits that have a name.
+def existing(splits: Mapping[str, str | None]) -> dict[str, str]:
+    """The splits without those of which the name is None.
 
     Example:
-        >>> named({"train": "train", "test": None})
+        >>> existing({"train": "train", "test": None})
         {'train': 'train'}
     """
     return {key: name for key, name in splits.items() if name is not None}

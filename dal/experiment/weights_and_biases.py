@@ -11,8 +11,6 @@ import secrets
 import shutil
 import ssl
 import threading
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +19,7 @@ from dal.errors import ConfigError, did_you_mean
 from dal.experiment.curve import CycleResult, LearningCurve
 from dal.experiment.record import ACQUISITIONS, PLOT, RunDirectory
 from dal.experiment.tracking import Tracker, measurements
-from dal.runtime import signals
+from dal.runtime import network, signals
 
 if TYPE_CHECKING:
     from wandb import Run
@@ -205,12 +203,9 @@ class WeightsAndBiases(Tracker):
 def _connect(url: str) -> None:
     # W&B would try again and again until its timeout where there is no network.
     try:
-        urllib.request.urlopen(url, timeout=CONNECT_SECONDS).close()
-    except urllib.error.HTTPError:
-        return  # an answer
-    except urllib.error.URLError as error:
-        if not isinstance(error.reason, ssl.SSLError):  # of which W&B has settings of its own
-            raise ConnectionError(f"{url} cannot be reached ({error.reason})") from error
+        network.check_reachable(url, CONNECT_SECONDS)
+    except ssl.SSLError:
+        return  # W&B has settings of its own for certificates
 
 
 def _remove_unsynced(folder: Path) -> None:

@@ -1,9 +1,22 @@
-"""Items to features: a frozen network in front of the head, and the cache of what it computed."""
+"""Items to features: a frozen network in front of the head, and the cache of its features."""
 
 from dal.extraction.backbone import Backbone
 from dal.extraction.cache import FeatureCache
+from dal.extraction.encoder import Encoder, Network, Reader
 from dal.extraction.extractor import FeatureExtractor
-from dal.extraction.progress import Reporter
+from dal.extraction.items import Items, ItemSplit
+from dal.extraction.progress import ExtractionListener
 from dal.extraction.transform import Transform
 
-__all__ = ["Backbone", "FeatureCache", "FeatureExtractor", "Reporter", "Transform"]
+__all__ = [
+    "Backbone",
+    "Encoder",
+    "ExtractionListener",
+    "FeatureCache",
+    "FeatureExtractor",
+    "ItemSplit",
+    "Items",
+    "Network",
+    "Reader",
+    "Transform",
+]

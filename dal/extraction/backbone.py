@@ -1,26 +1,58 @@
-"""The frozen network that turns images into features."""
+"""A frozen image network: pixels of an image, read in worker processes, to features."""
 
-import hashlib
-import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from dal.errors import ConfigError, DataError, did_you_mean
-from dal.extraction import hub
+from dal.extraction import encoder, weights
+from dal.extraction.encoder import Encoder
 from dal.extraction.transform import Transform
+from dal.extraction.weights import Weights
 from dal.runtime.files import LocalFiles
 
 OUTPUTS = ("pooler", "cls")
-FILES = ("*.json", "*.safetensors")
-
-# What a saved configuration says of itself and not of the network.
-UNIMPORTANT = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version")
 
 
-class Encoder(nn.Module):
+class ImageReader:
+    """Decodes images to pixels.
+
+    Args:
+        transform: Resizes and crops them.
+    """
+
+    def __init__(self, transform: Transform) -> None:
+        self.transform = transform
+
+    def read(self, item: dict[str, Any] | None) -> np.ndarray:
+        """Pixels ``(3, H, W)``, uint8, upright where the camera noted how it was held.
+
+        Args:
+            item: The path or the bytes of an image file, as ``datasets.Image(decode=False)`` gives
+                them.
+
+        Raises:
+            DataError: If there is no image, or one that the transform refuses.
+        """
+        from datasets import Image
+
+        if not item or (item.get("bytes") is None and item.get("path") is None):
+            raise DataError("the row is empty")
+        return self.transform.pixels(Image().decode_example(item))
+
+    def collate(self, arrays: Sequence[np.ndarray]) -> Tensor:
+        """A batch ``(N, 3, H, W)``, uint8."""
+        # Into an array of its own: left to itself, stack would keep the order of a decoder's bytes,
+        # and a network may round differently on pixels in another order.
+        batch = np.empty((len(arrays), *arrays[0].shape), np.uint8)
+        return torch.from_numpy(np.stack(arrays, out=batch))
+
+
+class ImageEncoder(Encoder):
     """Pixels to features.
 
     Args:
@@ -30,37 +62,30 @@ class Encoder(nn.Module):
     """
 
     def __init__(self, model: nn.Module, transform: Transform, output: str) -> None:
-        super().__init__()
+        super().__init__(ImageReader(transform))
         self.model = model
         self.transform = transform
         self.output = output
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Features ``(N, D)``, float32, of pixels ``(N, 3, H, W)``, uint8.
-
-        bf16 on GPUs that have it, float32 elsewhere.
-        """
-        device = pixels.device.type
-        with torch.autocast(device, torch.bfloat16, enabled=precision(pixels.device) == "bf16"):
-            outputs = self.model(pixel_values=self.transform.normalized(pixels))
+    def forward(self, batch: Tensor) -> Tensor:
+        """Features ``(N, D)``, float32, of pixels ``(N, 3, H, W)``, uint8."""
+        with encoder.autocast(batch.device):
+            outputs = self.model(pixel_values=self.transform.normalized(batch))
             if self.output == "cls":
                 return cast(Tensor, outputs.last_hidden_state[:, 0].float())
             return cast(Tensor, outputs.pooler_output.float())
 
-    def content_hash(self) -> str:
-        """SHA-256 of architecture and weights: alike for the same network under any name."""
-        config = self.model.config.to_dict()  # type: ignore[operator, union-attr]
-        kept = {key: value for key, value in config.items() if key not in UNIMPORTANT}
-        digest = hashlib.sha256(type(self.model).__name__.encode())
-        digest.update(json.dumps(kept, sort_keys=True, default=str).encode())
-        for name, tensor in sorted(self.model.state_dict().items()):
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-            digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
-        return digest.hexdigest()
+    def description(self) -> dict[str, Any]:
+        """A hash of the weights, the output and the transform."""
+        return {
+            "weights": weights.content_hash(self.model),
+            "output": self.output,
+            "transform": self.transform.description(),
+        }
 
 
 class Backbone:
-    """A frozen image encoder of the transformers library.
+    """A frozen image network of the transformers library.
 
     Args:
         id: Its name on the hub, ``owner/name``.
@@ -87,101 +112,51 @@ class Backbone:
         architecture: str = "AutoModel",
         transform: Transform | None = None,
     ) -> None:
-        if id is None and weights is None:
-            raise ConfigError("Expected `id` or `weights` of a backbone, got neither.")
         if output not in OUTPUTS:
             raise ConfigError(f"Unknown `output` '{output}'. {did_you_mean(output, OUTPUTS)}")
-        self.id = id
-        self.revision = revision
-        self.weights = None if weights is None else Path(weights).expanduser().absolute()
+        self.weights = Weights(id, revision, weights, architecture)
         self.output = output
-        self.architecture = architecture
         self.transform = transform or Transform()
 
-    def request(self) -> dict[str, object]:
-        """What is asked for, in plain values, without looking whether it is there."""
-        source: dict[str, object] = (
-            {"id": self.id, "revision": self.revision}
-            if self.weights is None
-            else {"weights": str(self.weights)}
-        )
+    def request(self) -> dict[str, Any]:
+        """The names on the hub or the path, the output and the transform."""
         return {
-            **source,
+            **self.weights.request(),
             "output": self.output,
-            "architecture": self.architecture,
+            "architecture": self.weights.architecture,
             "transform": self.transform.description(),
         }
 
     def local_files(self) -> list[LocalFiles]:
-        """The files that the weights are read from, if they are the user's own and there."""
-        if self.weights is None or not self.weights.is_dir():
-            return []
-        names = sorted(file.name for pattern in FILES for file in self.weights.glob(pattern))
-        return [LocalFiles(self.weights, names)]
+        """The weights' files, if they are the user's own and exist."""
+        return self.weights.local_files()
 
-    def load(self) -> Encoder:
+    def load(self) -> ImageEncoder:
         """The network on the CPU, float32, in evaluation mode.
 
         Raises:
-            DataError: If the weights cannot be had or are damaged, or give no such output.
+            DataError: If the weights are neither on this machine nor can be downloaded, are
+                damaged, or have no such output.
             ConfigError: If transformers has no such architecture.
         """
-        folder = self._folder()  # first: what is missing is said before seconds of imports
-        import transformers
+        loaded = ImageEncoder(self.weights.load(), self.transform, self.output)
+        self._check(loaded)
+        return loaded
 
-        architecture: Any = getattr(transformers, self.architecture, None)
-        if not hasattr(architecture, "from_pretrained"):
-            raise ConfigError(
-                f"Unknown `architecture` '{self.architecture}': expected a model class of "
-                f"transformers {transformers.__version__}, for example AutoModel."
-            )
-        transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-        try:
-            model = architecture.from_pretrained(
-                str(folder), local_files_only=True, dtype=torch.float32
-            )
-        except Exception as error:  # of json, safetensors, torch and transformers
-            first_line = str(error).strip().splitlines()[0] if str(error) else repr(error)
-            raise DataError(
-                f"Cannot load the backbone's weights from {folder}: {first_line}. Expected the "
-                "config.json and *.safetensors of an image encoder, as save_pretrained writes them."
-            ) from error
-        encoder = Encoder(model.eval().requires_grad_(False), self.transform, self.output)
-        self._check(encoder, folder)
-        return encoder
-
-    def _folder(self) -> Path:
-        if self.weights is None:
-            assert self.id is not None
-            return hub.snapshot(
-                self.id, self.revision, "model", FILES, local_hint="backbone.weights=DIR"
-            )
-        if not self.weights.is_dir():
-            raise DataError(
-                f"Expected backbone.weights to be a folder with config.json and *.safetensors, "
-                f"found no {self.weights}."
-            )
-        return self.weights
-
-    def _check(self, encoder: Encoder, folder: Path) -> None:
+    def _check(self, loaded: ImageEncoder) -> None:
         crop = self.transform.crop
+        name = self.weights.folder or self.weights.id
         try:
             with torch.no_grad():
-                features = encoder(torch.zeros(1, 3, crop, crop, dtype=torch.uint8))
+                features = loaded(torch.zeros(1, 3, crop, crop, dtype=torch.uint8))
         except (AttributeError, TypeError, ValueError, RuntimeError) as error:
             raise DataError(
-                f"The model in {folder} gives no `{self.output}` output for images of {crop} × "
-                f"{crop} pixels: {error}. Try the other backbone.output, another "
-                "backbone.architecture, or another backbone.transform.crop."
+                f"The network {name} has no `{self.output}` output for images of {crop} × {crop} "
+                f"pixels: {error}. Try the other backbone.output, another backbone.architecture, "
+                "or another backbone.transform.crop."
             ) from error
         if features.ndim != 2:
             raise DataError(
-                f"Expected a vector per image from the model in {folder}, got an output of shape "
+                f"Expected a vector for each image from the network {name}, got an output of shape "
                 f"{tuple(features.shape)}. Try backbone.output=cls."
             )
-
-
-def precision(device: torch.device) -> str:
-    """What the network is computed in on a device, ``"bf16"`` or ``"float32"``."""
-    has_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    return "bf16" if has_bf16 else "float32"

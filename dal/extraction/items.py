@@ -1,5 +1,6 @@
 """The contract of items: what a frozen network reads, by split, not decoded yet."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,7 +14,10 @@ class ItemSplit:
     """The items of one split, not decoded yet.
 
     Attributes:
-        items: A ``datasets.Dataset`` with the one column ``image``, of ``Image(decode=False)``.
+        items: The items as they are stored, by row or slice of rows, for example a column of a
+            ``datasets.Dataset``. The encoder's reader knows what to do with them. They are pickled
+            for worker processes, and should be read from the disk there.
+        noun: What one of them is called, for example ``"image"``; its plural ends in s.
         labels: ``(N,)``, int64, if there are any.
         class_names: By label, if there are any.
         ids: What the items are called, by row, if they have names.
@@ -22,7 +26,8 @@ class ItemSplit:
         where: What to call the split in a message.
     """
 
-    items: Any
+    items: Sequence[Any]
+    noun: str
     labels: np.ndarray | None
     class_names: list[str] | None
     ids: list[str] | None
@@ -33,25 +38,31 @@ class ItemSplit:
     def __len__(self) -> int:
         return len(self.items)
 
+    @property
+    def nouns(self) -> str:
+        """What several of the items are called."""
+        return f"{self.noun}s"
+
     def name(self, row: int) -> str:
-        """What to call an item in a message."""
-        return f"row {row} of {self.where}" if self.ids is None else self.ids[row]
+        """What to call an item in a message, for example ``"image train/cat/1.jpg"``."""
+        which = f"in row {row} of {self.where}" if self.ids is None else self.ids[row]
+        return f"{self.noun} {which}"
 
 
 class Items(Protocol):
-    """Splits of items; what turns them into features is the extractor.
+    """Splits of items. The extractor turns them into features.
 
     Attributes:
-        splits: What ``"train"`` and ``"test"`` are called; None if there is no such split.
+        splits: The names of ``"train"`` and ``"test"``; None if there is no such split.
     """
 
     splits: dict[str, str | None]
 
     def request(self, split: str) -> dict[str, Any]:
-        """What a split is asked for with, in plain values, without looking for it."""
+        """What identifies a split to the user, in plain values, without a look at the items."""
 
     def local_files(self, split: str) -> list[LocalFiles]:
-        """The user's own files that a split is made of, as far as they are there."""
+        """The user's own files that a split is made of, those of them that exist."""
 
     def open(self, split: str) -> ItemSplit:
         """The items of a split.
@@ -60,12 +71,16 @@ class Items(Protocol):
             split: Its name, one of the values of ``splits``.
 
         Raises:
-            DataError: If they are not there and cannot be had, or are not as expected.
+            DataError: If they are neither on this machine nor can be downloaded, or are not as
+                expected.
         """
 
     def available_splits(self) -> dict[str, str]:
-        """The named splits that can be opened, as far as that is known without a download.
+        """The splits that can be opened, as far as that is known without a download.
+
+        Returns:
+            Their names, by ``"train"`` and ``"test"``.
 
         Raises:
-            DataError: If none can be.
+            DataError: If none can be opened.
         """

@@ -1,23 +1,24 @@
-"""How long work on the data tells a command what it is at."""
+"""Progress of an extraction, for a command to show."""
+
+from dal.extraction.items import ItemSplit
 
 
-class Reporter:
-    """Hears of the extraction of features, and keeps it to itself; a command shows it."""
+class ExtractionListener:
+    """Is told how far an extraction is. This one shows nothing; a command's subclass does."""
 
     def say(self, message: str) -> None:
-        """Something that a user should know now."""
+        """Takes a message that the user should read now."""
 
-    def started(self, what: str, total: int, done: int) -> None:
-        """Work on ``total`` images has begun, of which ``done`` were finished before.
+    def started(self, split: ItemSplit, num_done: int) -> None:
+        """The items of a split are being computed.
 
         Args:
-            what: What is computed, for people.
-            total: Images in all.
-            done: Images that need nothing more.
+            split: All of them.
+            num_done: How many of them an earlier extraction has computed.
         """
 
     def advanced(self, num: int) -> None:
-        """``num`` more images are done."""
+        """``num`` more items are computed."""
 
     def ended(self) -> None:
-        """The work that was started has come to its end."""
+        """All items of the split are computed."""

@@ -1,4 +1,4 @@
-"""From an image to the pixels that a network takes."""
+"""Preprocessing of images: resize, centre crop, normalisation."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -19,28 +19,28 @@ INTERPOLATIONS = {
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-# Of one 16-bit or floating-point value nobody knows what white is.
+# Of 16-bit and floating-point values it is unknown which one is white.
 UNSCALED_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
-# At 256 pixels a side this is an intermediate image of 200 MB.
+# With a shorter side of 256 pixels, the resized image then takes 200 MB.
 MAX_ASPECT_RATIO = 1000
 
 
 class Transform:
-    """Shorter side to ``resize``, centre crop of ``crop``, normalisation: no randomness.
+    """Resizes the shorter side, crops the centre, and normalises: nothing is random.
 
     The same numbers, bit for bit, as transformers' ``BitImageProcessor``, with which DINOv2 is
-    published. The part that works on bytes (:meth:`pixels`) is for the processes that decode, the
-    arithmetic (:meth:`normalized`) for the network's device.
+    published. Processes that decode do the part that works on bytes (:meth:`pixels`), the network's
+    device does the arithmetic (:meth:`normalized`).
 
     Args:
         resize: Length of the shorter side in pixels, at least ``crop``.
-        crop: Side of the square in pixels.
+        crop: Side length of the square in pixels.
         interpolation: ``"nearest"``, ``"bilinear"``, ``"bicubic"`` or ``"lanczos"``.
-        mean: Subtracted from red, green and blue in [0, 1].
-        std: What they are divided by then.
+        mean: Is subtracted from red, green and blue in [0, 1].
+        std: They are divided by it afterwards.
 
     Raises:
-        ConfigError: If a number is out of range or the interpolation unknown.
+        ConfigError: If a number is out of range or ``interpolation`` unknown.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Transform:
         self.std = tuple(std)
 
     def description(self) -> dict[str, object]:
-        """Everything that its result depends on, in plain values."""
+        """Everything that the result depends on, in plain values."""
         return {
             "resize": self.resize,
             "crop": self.crop,
@@ -83,23 +83,24 @@ class Transform:
         }
 
     def pixels(self, image: Image.Image) -> np.ndarray:
-        """The crop, ``(3, crop, crop)``, uint8.
+        """The cropped centre, ``(3, crop, crop)``, uint8.
 
         Args:
-            image: Of any 8-bit mode; greyscale, palette and CMYK become RGB, transparency is
-                dropped.
+            image: An image of any 8-bit mode. Greyscale, palette and CMYK become RGB; transparency
+                is dropped.
 
         Raises:
-            DataError: If the image is of 16 or 32 bits a channel, or extremely long and thin.
+            DataError: If the image has 16 or 32 bits per channel, or is extremely long and thin.
         """
         if image.mode in UNSCALED_MODES:
             raise DataError(
-                f"expected 8 bits a channel, got an image of mode {image.mode}; scale it to 8 bits"
+                f"expected 8 bits per channel, got an image of mode {image.mode}; scale it to 8 "
+                "bits"
             )
         short, long = sorted(image.size)
         if long > MAX_ASPECT_RATIO * short:
             raise DataError(
-                f"expected sides in a ratio below {MAX_ASPECT_RATIO}, got {image.width} × "
+                f"expected a ratio of the sides of at most {MAX_ASPECT_RATIO}, got {image.width} × "
                 f"{image.height} pixels"
             )
         if image.mode != "RGB":
@@ -115,12 +116,12 @@ class Transform:
         return np.asarray(image).transpose(2, 0, 1)
 
     def normalized(self, pixels: Tensor) -> Tensor:
-        """What the network takes, ``(..., 3, H, W)``, float32.
+        """Normalised pixels, ``(..., 3, H, W)``, float32.
 
         Args:
             pixels: ``(..., 3, H, W)``, uint8, on any device.
         """
-        # Not table[...][pixels]: general indexing takes ten times as long.
+        # index_select, because general indexing takes ten times as long.
         channels = [
             values.index_select(0, channel.reshape(-1).int()).view(channel.shape)
             for values, channel in zip(
@@ -132,7 +133,7 @@ class Transform:
     @cached_property
     def _table(self) -> Tensor:
         """The normalised value of each of the 256 bytes, by channel: ``(3, 256)``, float32."""
-        # In this order and these types, since it is how the library rounds.
+        # In this order and in these types, to round as the library does.
         scaled = (np.arange(256, dtype=np.float64) * (1 / 255)).astype(np.float32)
         mean = np.array(self.mean, np.float32)[:, None]
         std = np.array(self.std, np.float32)[:, None]

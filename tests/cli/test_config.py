@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from dal.cli import config, config_errors
 from dal.data import ALDataModule, Embedded
 from dal.errors import ConfigError, did_you_mean
+from dal.extraction import Backbone
 
 GROUPS = (
     *("data", "backbone", "extraction", "head", "strategy"),
@@ -50,6 +51,7 @@ def test_every_option_composes_and_constructs(group: str, option: str, tmp_path:
     source = config.source(cfg, instantiate(cfg.trainer))
     assert isinstance(source, Embedded) == bool(cfg.backbone)
     if isinstance(source, Embedded):
+        assert isinstance(source.extractor.backbone, Backbone)
         assert source.extractor.backbone.transform.crop == cfg.backbone.transform.crop
     ALDataModule(source, **cfg.datamodule)
     head = instantiate(cfg.head)(num_features=3, num_classes=2)

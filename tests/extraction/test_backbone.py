@@ -13,14 +13,15 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from PIL import ExifTags, Image
 from transformers import CLIPVisionConfig, CLIPVisionModel, Dinov2Model, Dinov2WithRegistersConfig
 from transformers.models.dinov2_with_registers import Dinov2WithRegistersModel
 
 from dal.errors import ConfigError, DataError
-from dal.extraction import Backbone, Transform, hub
-from tests.images import save_dinov2
-
-SMALL = Transform(32, 28)
+from dal.extraction import Backbone, hub
+from dal.extraction.backbone import ImageReader
+from dal.runtime import network
+from tests.images import SMALL, save_dinov2
 
 
 def random_pixels(num: int = 2, crop: int = 28) -> torch.Tensor:
@@ -38,6 +39,21 @@ def test_features_are_the_class_token_after_the_last_norm(weights: Path) -> None
     assert torch.equal(features, outputs.last_hidden_state[:, 0])
     assert torch.equal(features, tokens)
     assert features.dtype == torch.float32
+
+
+def test_images_are_read_upright(tmp_path: Path) -> None:
+    image = Image.new("RGB", (40, 40), (255, 0, 0))
+    image.paste((0, 0, 255), (0, 0, 40, 20))  # blue above red
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 3  # the camera was upside down
+    image.save(tmp_path / "1.png", exif=exif)
+    reader = ImageReader(SMALL)
+    pixels = reader.read({"path": str(tmp_path / "1.png"), "bytes": None})
+    assert pixels[:, 0, 0].tolist() == [255, 0, 0]
+    assert pixels[:, -1, -1].tolist() == [0, 0, 255]
+    batch = reader.collate([pixels, pixels])
+    assert batch.is_contiguous()  # torch may round otherwise on another order of bytes
+    assert torch.equal(batch[1], torch.from_numpy(pixels.copy()))
 
 
 def test_images_larger_than_the_network_was_trained_on(weights: Path) -> None:
@@ -71,11 +87,12 @@ def test_other_encoders_of_the_library(tmp_path: Path) -> None:
 
 
 def test_weights_are_known_by_their_content(weights: Path, tmp_path: Path) -> None:
-    known = Backbone(weights=weights, transform=SMALL).load().content_hash()
+    known = Backbone(weights=weights, transform=SMALL).load().description()
     shutil.copytree(weights, tmp_path / "renamed")
-    assert Backbone(weights=tmp_path / "renamed", transform=SMALL).load().content_hash() == known
+    assert Backbone(weights=tmp_path / "renamed", transform=SMALL).load().description() == known
     save_dinov2(tmp_path / "other", seed=1)
-    assert Backbone(weights=tmp_path / "other", transform=SMALL).load().content_hash() != known
+    other = Backbone(weights=tmp_path / "other", transform=SMALL).load().description()
+    assert {key for key in known if other[key] != known[key]} == {"weights"}
 
 
 def test_weights_that_cannot_be_used(weights: Path, tmp_path: Path) -> None:
@@ -107,8 +124,8 @@ class Response:
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        (GatedRepoError, "access to it must be asked for.*huggingface.co/datasets/a/b.*auth login"),
-        (RepositoryNotFoundError, "none of that name that you may see"),
+        (GatedRepoError, "you must ask for access to it.*huggingface.co/datasets/a/b.*auth login"),
+        (RepositoryNotFoundError, "none of that name, or none that you have access to"),
         (RevisionNotFoundError, "no such revision"),
         (OSError, "No space left.*run the same command again.*data.path=DIR"),
     ],
@@ -125,7 +142,7 @@ def test_what_the_hub_refuses_is_one_message(
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(hub, "_answers", lambda _: True)
+    monkeypatch.setattr(network, "check_reachable", lambda *_: None)
     with pytest.raises(DataError, match=message):
         hub.snapshot("a/b", "main", "dataset", local_hint="data.path=DIR")
 
@@ -142,6 +159,14 @@ def test_no_network_is_noticed_within_seconds(
         Backbone("o/n", "r").load()
     with pytest.raises(DataError, match="owner/name"):
         Backbone("o/n/x", "r").load()
+
+
+def test_a_network_without_such_an_output(weights: Path) -> None:
+    backbone = Backbone(
+        weights=weights, transform=SMALL, architecture="Dinov2ForImageClassification"
+    )
+    with pytest.raises(DataError, match=r"has no `pooler` output for images of 28 × 28 pixels"):
+        backbone.load()
 
 
 def test_the_hubs_cache_needs_no_network(

@@ -1,8 +1,8 @@
 import errno
 import json
 import os
-import threading
-import time
+import resource
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,35 +10,28 @@ import numpy as np
 import pytest
 
 from dal.errors import DataError
-from dal.extraction import Reporter, cache
-from dal.extraction.cache import Draft, Entry, FeatureCache
+from dal.extraction import ExtractionListener, FeatureCache
+from dal.extraction.draft import Draft
+from dal.extraction.entry import Entry
 from dal.runtime.files import LocalFiles
+from tests.images import Recorder
 
 REQUEST = {"dataset": {"id": "a/b", "split": "train"}, "dtype": "float16"}
 FEATURES = np.arange(28, dtype=np.float16).reshape(7, 4)
+NAMES = [f"{row}\u2028.png" for row in range(7)]  # a line separator, which a name may have
 SIZES = [3, 3, 1]
 SETTINGS = {"precision": "float32"}
-CONTENT = cache.address({"what": "features"})
-
-
-class Heard(Reporter):
-    def __init__(self) -> None:
-        self.messages: list[str] = []
-
-    def say(self, message: str) -> None:
-        self.messages.append(message)
+CONTENT = FeatureCache.address({"what": "features"})
 
 
 def filled(path: Path, draft: Draft | None = None) -> Entry:
     """An entry of seven rows, as an extraction would leave it."""
-    store = FeatureCache(path)
-    draft = draft or store.draft(CONTENT, SETTINGS, SIZES)
+    draft = draft or FeatureCache(path).draft(CONTENT, SETTINGS, SIZES)
     draft.open()
     for part in draft.missing():
         draft.write(part, FEATURES[3 * part : 3 * part + 3])
     manifest = {"content": {"what": "features"}, "class_names": ["x", "y"]}
-    labels = np.arange(7) % 2
-    return store.assemble(draft, CONTENT, labels, [f"{row}.png" for row in range(7)], manifest)
+    return draft.assemble(np.arange(7) % 2, NAMES, manifest)
 
 
 def test_parts_become_one_entry(tmp_path: Path) -> None:
@@ -48,7 +41,7 @@ def test_parts_become_one_entry(tmp_path: Path) -> None:
     assert features.numpy().dtype == np.float16
     assert labels is not None
     assert labels.tolist() == [0, 1, 0, 1, 0, 1, 0]
-    assert entry.names() == [f"{row}.png" for row in range(7)]
+    assert entry.names() == NAMES
     assert len(entry) == 7
     np.testing.assert_array_equal(np.load(entry.path / "features.npy"), FEATURES)
     assert FeatureCache(tmp_path).entry(CONTENT) == entry
@@ -57,7 +50,7 @@ def test_parts_become_one_entry(tmp_path: Path) -> None:
     np.testing.assert_array_equal(entry.load()[0].numpy(), FEATURES)
 
 
-def test_a_draft_keeps_its_parts_and_knows_bad_ones(tmp_path: Path) -> None:
+def test_a_draft_keeps_its_parts_and_finds_damaged_ones(tmp_path: Path) -> None:
     store = FeatureCache(tmp_path)
     draft = store.draft(CONTENT, SETTINGS, SIZES)
     draft.open()
@@ -75,14 +68,14 @@ def test_a_draft_keeps_its_parts_and_knows_bad_ones(tmp_path: Path) -> None:
     file.write_bytes(data[:20])
     assert again.missing() == [1, 2]
     with pytest.raises(DataError, match="Part 1 .* is damaged"):
-        store.assemble(again, CONTENT, None, None, {})
+        again.assemble(None, None, {})
     other = store.draft(CONTENT, {"precision": "bf16"}, SIZES)
     other.open()
     assert other.missing() == [0, 1, 2]  # parts of other numbers are not mixed in
 
 
 @pytest.mark.parametrize("name", ["features.npy", "labels.npy", "names.txt", "manifest.json"])
-def test_damage_is_named_and_never_read(tmp_path: Path, name: str) -> None:
+def test_damage_is_reported_and_never_read(tmp_path: Path, name: str) -> None:
     entry = filled(tmp_path)
     store = FeatureCache(tmp_path)
     file = entry.path / name
@@ -104,14 +97,14 @@ def test_damage_is_named_and_never_read(tmp_path: Path, name: str) -> None:
 def test_a_request_finds_what_it_led_to(tmp_path: Path) -> None:
     entry = filled(tmp_path)
     store = FeatureCache(tmp_path)
-    assert store.find(REQUEST, [], Reporter()) is None
+    assert store.find(REQUEST, [], ExtractionListener()) is None
     store.remember(REQUEST, CONTENT, [])
-    assert store.find(REQUEST, [], Reporter()) == entry
-    assert store.find({**REQUEST, "dtype": "float32"}, [], Reporter()) is None
+    assert store.find(REQUEST, [], ExtractionListener()) == entry
+    assert store.find({**REQUEST, "dtype": "float32"}, [], ExtractionListener()) is None
     (index,) = (tmp_path / "index").iterdir()
     index.write_text(index.read_text()[:-9])
     with pytest.raises(DataError, match=f"damaged.*{index.name}"):
-        store.find(REQUEST, [], Reporter())
+        store.find(REQUEST, [], ExtractionListener())
 
 
 def test_changed_files_are_noticed_and_touched_ones_are_not(tmp_path: Path) -> None:
@@ -125,7 +118,7 @@ def test_changed_files_are_noticed_and_touched_ones_are_not(tmp_path: Path) -> N
         return LocalFiles(own, ["1.png"])
 
     store.remember(REQUEST, CONTENT, [now()])
-    heard = Heard()
+    heard = Recorder()
     assert store.find(REQUEST, [now()], heard) == entry
     os.utime(own / "1.png", ns=(1, 1))
     assert store.find(REQUEST, [now()], heard) == entry
@@ -135,27 +128,7 @@ def test_changed_files_are_noticed_and_touched_ones_are_not(tmp_path: Path) -> N
     (own / "1.png").write_bytes(b"two")
     assert store.find(REQUEST, [now()], heard) is None
     assert "have changed" in heard.messages[0]
-    assert store.find(REQUEST, [], heard) == entry  # moved away: the cache is all there is
-
-
-def test_the_second_waits_for_the_first_and_says_so(tmp_path: Path) -> None:
-    heard, order = Heard(), []
-    store = FeatureCache(tmp_path)
-
-    def second() -> None:
-        with FeatureCache(tmp_path).lock("x", "the features of train", heard):
-            order.append("second")
-
-    with store.lock("x", "the features of train", Reporter()):
-        thread = threading.Thread(target=second)
-        thread.start()
-        while not heard.messages:
-            time.sleep(0.01)
-        order.append("first")
-    thread.join()
-    assert order == ["first", "second"]
-    holder = f"process {os.getpid()} on {os.uname().nodename}"
-    assert heard.messages == [f"Waiting for {holder}, which is computing the features of train."]
+    assert store.find(REQUEST, [], heard) == entry  # moved away: only the cache is left
 
 
 def test_a_full_disk_is_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,10 +150,33 @@ def test_a_full_disk_is_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     filled(tmp_path, draft).load()
 
 
-def test_where_the_cache_lies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_disk_that_is_full_in_the_end(tmp_path: Path) -> None:
+    """The limit on the size of a file leaves room for the parts, not for all of them together."""
+    parts = [np.ones((1000, 50), np.float16)] * 2
+    draft = FeatureCache(tmp_path).draft(CONTENT, SETTINGS, [1000, 1000])
+    draft.open()
+    for number, part in enumerate(parts):
+        draft.write(number, part)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, limits[1]))
+    try:
+        with pytest.raises(
+            DataError, match="Cannot write .*File too large.*finished before is kep"
+        ):
+            draft.assemble(None, None, {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list((tmp_path / "features").iterdir()) == []
+    np.testing.assert_array_equal(draft.assemble(None, None, {}).load()[0], np.concatenate(parts))
+
+
+def test_the_folder_of_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DAL_CACHE", str(tmp_path / "a"))
     assert FeatureCache().path == tmp_path / "a"
     assert FeatureCache(tmp_path / "b").path == tmp_path / "b"
     monkeypatch.delenv("DAL_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert FeatureCache().path == tmp_path / "dal"
+    if sys.platform == "linux":
+        monkeypatch.delenv("XDG_CACHE_HOME")
+        assert FeatureCache().path == Path.home() / ".cache" / "dal"

@@ -2,8 +2,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,63 +13,48 @@ from PIL import Image
 from torch.utils.data import DataLoader
 from transformers import Dinov2Model
 
-from dal.data import ImageFolder
+from dal.data import Embedded, ImageFolder
 from dal.errors import ConfigError, DataError
-from dal.extraction import Backbone, FeatureCache, FeatureExtractor, Reporter, Transform
-from dal.extraction import extractor as extracting
-from dal.extraction.extractor import Embedding, PartWriter
-from dal.runtime.trainers import DEFAULT_TRAINER
-from tests.images import save_dinov2, save_images
+from dal.extraction import (
+    Backbone,
+    Encoder,
+    FeatureCache,
+    FeatureExtractor,
+    ItemSplit,
+    extractor,
+)
+from dal.extraction.inference import Embedding, PartWriter
+from dal.runtime.files import LocalFiles
+from tests.images import CPU, SMALL, Recorder, extractor_of, save_dinov2, save_images
 
-CPU = partial(DEFAULT_TRAINER, accelerator="cpu")
-SMALL = Transform(32, 28)
-Make = Callable[..., ImageFolder]
+Make = Callable[..., Embedded]
 
 
 class Killed(BaseException):
     """Not an Exception, so that nothing on the way handles it."""
 
 
-class Heard(Reporter):
-    def __init__(self) -> None:
-        self.messages: list[str] = []
-        self.computed = 0
-
-    def say(self, message: str) -> None:
-        self.messages.append(message)
-
-    def advanced(self, num: int) -> None:
-        self.computed += num
-
-
-def folder_of(images: Path, weights: Path, cache: Path, **kwargs: Any) -> ImageFolder:
-    arguments: dict[str, Any] = {"dtype": "float32", "batch_size": 2, "num_workers": 0}
-    arguments |= {"trainer": CPU} | kwargs
-    extractor = FeatureExtractor(
-        Backbone(weights=weights, transform=SMALL), FeatureCache(cache), **arguments
-    )
-    extractor.reporter = Heard()
-    return ImageFolder(images, extractor)
+def folder_of(images: Path, weights: Path, cache: Path, **kwargs: Any) -> Embedded:
+    return Embedded(ImageFolder(images), extractor_of(weights, cache, **kwargs))
 
 
 @pytest.fixture
 def make(images: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
-    """Makes a datamodule of 17 train and 5 test images, in parts of 4 rows."""
-    monkeypatch.setattr(extracting, "PART_ROWS", 4)
+    """Makes a source of 17 train and 5 test images, extracted in parts of 4 rows."""
+    monkeypatch.setattr(extractor, "PART_ROWS", 4)
     return lambda cache="cache", **kwargs: folder_of(images, weights, tmp_path / cache, **kwargs)
 
 
-def heard(folder: ImageFolder) -> Heard:
-    assert folder.extractor is not None
-    assert isinstance(folder.extractor.reporter, Heard)
-    return folder.extractor.reporter
+def recorder_of(source: Embedded) -> Recorder:
+    assert isinstance(source.extractor.listener, Recorder)
+    return source.extractor.listener
 
 
-def features_of(folder: ImageFolder, split: str = "train") -> np.ndarray:
-    return folder.entry(split).load()[0].numpy()
+def features_of(source: Embedded, split: str = "train") -> np.ndarray:
+    return source.entry(split).load()[0].numpy()
 
 
-def test_features_are_those_of_one_image_at_a_time(make: Make, weights: Path) -> None:
+def test_features_are_those_of_one_image_at_a_time(make: Make, images: Path, weights: Path) -> None:
     folder = make()
     entry = folder.entry("train")
     features, labels = entry.load()
@@ -81,7 +65,7 @@ def test_features_are_those_of_one_image_at_a_time(make: Make, weights: Path) ->
     assert names == sorted(names)
     expected = []
     for name in names:
-        pixels = torch.tensor(SMALL.pixels(Image.open(folder.path / name)))
+        pixels = torch.tensor(SMALL.pixels(Image.open(images / name)))
         with torch.no_grad():
             expected.append(model(pixel_values=SMALL.normalized(pixels[None])).pooler_output[0])
     torch.testing.assert_close(features, torch.stack(expected), atol=1e-5, rtol=1e-5)
@@ -113,12 +97,12 @@ def test_the_second_time_nothing_is_touched(
     np.testing.assert_array_equal(features_of(make()), first)
 
 
-def test_a_changed_image_is_computed_anew(make: Make, images: Path) -> None:
+def test_a_changed_image_is_computed_again(make: Make, images: Path) -> None:
     first = features_of(make())
     Image.new("RGB", (9, 9), (0, 0, 255)).save(images / "train" / "ant" / "000.png")
     folder = make()
     second = features_of(folder)
-    assert "have changed" in heard(folder).messages[0]
+    assert "have changed" in recorder_of(folder).messages[0]
     assert not np.array_equal(second[0], first[0])
     np.testing.assert_array_equal(second[1:], first[1:])
 
@@ -126,7 +110,6 @@ def test_a_changed_image_is_computed_anew(make: Make, images: Path) -> None:
 def test_changed_weights_are_noticed(make: Make, tmp_path: Path) -> None:
     own = save_dinov2(tmp_path / "own")
     folder = make()
-    assert folder.extractor is not None
     folder.extractor.backbone = Backbone(weights=own, transform=SMALL)
     first = features_of(folder)
     np.testing.assert_array_equal(features_of(make()), first)  # the same weights elsewhere
@@ -135,7 +118,7 @@ def test_changed_weights_are_noticed(make: Make, tmp_path: Path) -> None:
     assert not np.allclose(features_of(folder), first)
 
 
-def test_killed_at_any_batch_it_goes_on_to_the_same_bytes(
+def test_killed_at_any_batch_it_continues_to_the_same_bytes(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = make("whole").entry("train")
@@ -156,8 +139,8 @@ def test_killed_at_any_batch_it_goes_on_to_the_same_bytes(
         try:
             folder.entry("train")
         except Killed:
-            assert not (folder.extractor.cache.path / "features").exists()  # type: ignore[union-attr]
-        computed.append(heard(folder).computed)
+            assert not (folder.extractor.cache.path / "features").exists()
+        computed.append(recorder_of(folder).num_computed)
     monkeypatch.setattr(PartWriter, "on_predict_batch_end", original)
     entry = make("killed").entry("train")
     assert sum(computed[-2:]) < 17  # what was finished is not computed again
@@ -166,23 +149,36 @@ def test_killed_at_any_batch_it_goes_on_to_the_same_bytes(
 
 
 def _extract(images: Path, weights: Path, cache: Path, answers: Any) -> None:
+    """Extracts in a process of its own, and puts what it is told and what it finds in a queue."""
     folder = folder_of(images, weights, cache)
+    recorder = recorder_of(folder)
+    recorder.say = answers.put  # type: ignore[method-assign]
     features = features_of(folder)
-    answers.put((heard(folder).computed, features.sum()))
+    answers.put((recorder.num_computed, features))
 
 
-def test_two_processes_at_once_extract_once(images: Path, weights: Path, tmp_path: Path) -> None:
+def test_two_processes_at_once_extract_once(
+    images: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     context = multiprocessing.get_context("spawn")
     answers = context.Queue()
-    arguments = (images, weights, tmp_path / "cache", answers)
-    processes = [context.Process(target=_extract, args=arguments) for _ in range(2)]
-    for process in processes:
-        process.start()
-    (first, sum_), (second, same) = answers.get(timeout=120), answers.get(timeout=120)
-    for process in processes:
-        process.join()
-    assert sorted([first, second]) == [0, 17]
-    assert sum_ == same
+    other = context.Process(target=_extract, args=(images, weights, tmp_path / "cache", answers))
+    messages = []
+    original = PartWriter.on_predict_start
+
+    def when_the_other_waits(*args: Any) -> None:
+        other.start()
+        messages.append(answers.get(timeout=120))
+        original(*args)
+
+    monkeypatch.setattr(PartWriter, "on_predict_start", when_the_other_waits)
+    features = features_of(folder_of(images, weights, tmp_path / "cache"))
+    num_computed, same = answers.get(timeout=120)
+    other.join()
+    holder = f"process {os.getpid()} on {os.uname().nodename}"
+    assert messages == [f"Waiting for {holder}, which is computing the features of train."]
+    assert num_computed == 0
+    np.testing.assert_array_equal(features, same)
 
 
 def test_two_devices_give_the_same_rows_in_the_same_order(
@@ -190,7 +186,6 @@ def test_two_devices_give_the_same_rows_in_the_same_order(
 ) -> None:
     script = tmp_path / "both.py"
     script.write_text(
-        "import sys\n"
         "from functools import partial\n"
         "from pathlib import Path\n"
         "from dal.extraction import extractor\n"
@@ -200,10 +195,10 @@ def test_two_devices_give_the_same_rows_in_the_same_order(
         "trainer = partial(DEFAULT_TRAINER, accelerator='cpu', devices=2, strategy='ddp')\n"
         f"folder = folder_of(Path({str(images)!r}), Path({str(weights)!r}),\n"
         f"    Path({str(tmp_path / 'both')!r}), trainer=trainer)\n"
-        "folder.setup()\n"
-        "print('rows', len(folder.train), len(folder.test))\n"
+        "train, test = folder.load()\n"
+        "print('rows', len(train), len(test))\n"
     )
-    root = Path(extracting.__file__).parents[2]
+    root = Path(extractor.__file__).parents[2]
     done = subprocess.run(
         [sys.executable, str(script)],
         env=os.environ | {"PYTHONPATH": str(root)},
@@ -222,10 +217,13 @@ def test_two_devices_give_the_same_rows_in_the_same_order(
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
-def test_a_broken_image_is_named(make: Make, images: Path, num_workers: int) -> None:
+def test_a_broken_image_is_reported(make: Make, images: Path, num_workers: int) -> None:
     broken = images / "train" / "bee" / "001.jpg"
     broken.write_bytes(broken.read_bytes()[:200])
-    with pytest.raises(DataError, match="train/bee/001.jpg.*Replace or remove it") as error:
+    with pytest.raises(
+        DataError,
+        match="Cannot read the image train/bee/001.jpg.*Replace or remove it.*other images",
+    ) as error:
         make(num_workers=num_workers).entry("train")
     assert "Traceback" not in str(error.value)
 
@@ -240,24 +238,27 @@ def test_images_of_all_modes_and_one_pixel(weights: Path, tmp_path: Path) -> Non
     entry = folder_of(tmp_path / "odd", weights, tmp_path / "cache").entry("train")
     assert len(entry) == 7
     Image.new("I;16", (4, 4)).save(folder / "deep.png")
-    with pytest.raises(DataError, match="x/deep.png.*8 bits a channel"):
+    with pytest.raises(DataError, match="x/deep.png.*8 bits per channel"):
         folder_of(tmp_path / "odd", weights, tmp_path / "cache").entry("train")
 
 
-def test_features_that_are_no_numbers(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_features_beyond_the_range_of_their_type(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(_: Embedding, batch: Any, __: int) -> torch.Tensor:
-        return torch.full((len(batch.pixels), 3), 1e5)
+        return torch.full((len(batch.input), 3), 1e5)
 
     monkeypatch.setattr(Embedding, "predict_step", broken)
     assert features_of(make()).max() == 1e5
-    with pytest.raises(DataError, match=r"ant/000.png .*too large for float16.*dtype=float32"):
+    with pytest.raises(
+        DataError, match=r"the image train/ant/000.png .*too large for float16.*dtype=float32"
+    ):
         make(dtype="float16").entry("train")
 
 
-def test_no_batch_reaches_over_the_end_of_a_part(make: Make) -> None:
+def test_no_batch_extends_over_the_end_of_a_part(make: Make) -> None:
     folder = make(batch_size=3)
-    assert folder.extractor is not None
-    split = folder.open("train")
+    split = folder.items.open("train")
     draft = folder.extractor.cache.draft("x", {}, [4, 4, 4, 4, 1])
     draft.open()
     draft.write(1, np.zeros((4, 2)))
@@ -270,6 +271,70 @@ def test_no_batch_reaches_over_the_end_of_a_part(make: Make) -> None:
         for part, rows in module.plan:
             assert rows.start // 4 == (rows.stop - 1) // 4 == part
     assert module.num_finished == 4
+
+
+class LineReader:
+    def read(self, item: str) -> np.ndarray:
+        return np.frombuffer(item.encode("ascii"), np.uint8)
+
+    def collate(self, arrays: Sequence[np.ndarray]) -> dict[str, torch.Tensor]:
+        return {"lengths": torch.tensor([len(array) for array in arrays])}
+
+
+class LineEncoder(Encoder):
+    def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        return batch["lengths"][:, None].float()
+
+    def description(self) -> dict[str, Any]:
+        return {"weights": "none"}
+
+
+class LineNetwork:
+    def request(self) -> dict[str, Any]:
+        return {"id": "lengths"}
+
+    def local_files(self) -> list[LocalFiles]:
+        return []
+
+    def load(self) -> Encoder:
+        return LineEncoder(LineReader())
+
+
+class Lines:
+    def __init__(self, *lines: str) -> None:
+        self.splits: dict[str, str | None] = {"train": "train", "test": None}
+        self.lines = lines
+
+    def request(self, split: str) -> dict[str, Any]:
+        return {"lines": split}
+
+    def local_files(self, split: str) -> list[LocalFiles]:  # noqa: ARG002
+        return []
+
+    def open(self, split: str) -> ItemSplit:
+        fingerprint = {"lines": list(self.lines)}
+        return ItemSplit(self.lines, "line", None, None, None, fingerprint, [], split)
+
+    def available_splits(self) -> dict[str, str]:
+        return {"train": "train"}
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_items_of_another_kind(tmp_path: Path, num_workers: int) -> None:
+    extractor = FeatureExtractor(
+        LineNetwork(), FeatureCache(tmp_path), CPU, batch_size=2, num_workers=num_workers
+    )
+    entry = extractor.entry(Lines("a", "bcd", "ef"), "train")
+    assert entry.load()[0].tolist() == [[1], [3], [2]]
+    assert entry.manifest["content"]["lines"] == {"lines": ["a", "bcd", "ef"]}
+    with pytest.raises(DataError, match="Cannot read the line in row 1 of train.*other lines"):
+        FeatureExtractor(LineNetwork(), FeatureCache(tmp_path / "other"), CPU).entry(
+            Lines("a", "é"), "train"
+        )
+    with pytest.raises(DataError, match="Expected lines in train, found none"):
+        FeatureExtractor(LineNetwork(), FeatureCache(tmp_path / "other"), CPU).entry(
+            Lines(), "train"
+        )
 
 
 @pytest.mark.parametrize(

@@ -47,12 +47,12 @@ def test_other_sizes(resize: int, crop: int) -> None:
 
 
 @pytest.mark.parametrize("mode", ["I", "F", "I;16"])
-def test_deep_images_are_not_guessed_at(mode: str) -> None:
-    with pytest.raises(DataError, match=f"8 bits a channel, got an image of mode {mode}"):
+def test_images_of_16_bits_are_refused(mode: str) -> None:
+    with pytest.raises(DataError, match=f"8 bits per channel, got an image of mode {mode}"):
         Transform().pixels(Image.new(mode, (8, 8)))
 
 
-def test_a_thread_of_pixels_is_refused() -> None:
+def test_an_extremely_thin_image_is_refused() -> None:
     with pytest.raises(DataError, match="1 × 2000 pixels"):
         Transform().pixels(Image.new("L", (1, 2000)))
 

@@ -1,0 +1,190 @@
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from dal.data import ALDataModule, Embedded, HubImageFolder, ImageFolder
+from dal.errors import ConfigError, DataError
+from dal.extraction import FeatureExtractor, hub
+from tests.images import extractor_of, save_images
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+NO_TEST = {"train": "train", "test": None}
+
+
+@pytest.fixture
+def extractor(weights: Path, tmp_path: Path) -> FeatureExtractor:
+    return extractor_of(weights, tmp_path / "cache")
+
+
+def test_a_folder_becomes_a_pool(images: Path, extractor: FeatureExtractor, tmp_path: Path) -> None:
+    data = ALDataModule(Embedded(ImageFolder(images), extractor), dev_fraction=0.2)
+    data.setup()
+    assert data.test is not None
+    assert data.test.labels is not None
+    assert (len(data.train), len(data.test), len(data.dev_indices)) == (17, 5, 3)
+    assert (data.num_classes, data.num_features) == (2, 16)
+    assert data.test.labels.tolist() == [0, 0, 0, 1, 1]
+    assert data.train.ids is not None
+    assert data.train.ids[9] == "train/bee/000.png"
+    maps = Path("/proc/self/maps")
+    if maps.exists():  # on Linux
+        assert str(tmp_path / "cache" / "features") in maps.read_text()
+
+
+def test_an_index_is_a_row_as_extracted_whatever_is_held_out(
+    images: Path, extractor: FeatureExtractor
+) -> None:
+    source = Embedded(ImageFolder(images / "train", NO_TEST), extractor)
+    features, labels = source.entry("train").load()
+    assert labels is not None
+    assert source.load()[1] is None
+    data = ALDataModule(source, dev_fraction=0.2)
+    data.setup()
+    assert torch.equal(data.train.features, features)  # all rows, those held out among them
+    assert data.train.ids == source.entry("train").names()
+    assert data.test is not None
+    assert data.test.labels is not None
+    assert data.test.labels.bincount().tolist() == [2, 2]
+    pool = data.pool.unlabeled_indices
+    held_out = [row for row in range(17) if row not in {*pool.tolist(), *data.dev_indices.tolist()}]
+    assert (len(pool), len(data.dev_indices), len(held_out)) == (10, 3, 4)
+    assert torch.equal(data.test.features, features[held_out])
+    assert torch.equal(data.test.labels, labels[held_out])
+    data.label(pool[[7, 1]])
+    assert torch.equal(data.pool.labels, labels[pool[[7, 1]]])
+    rows = data.pool.labeled_rows(torch.device("cpu")).load()
+    assert torch.equal(rows, features[pool[[7, 1]]])
+
+
+def test_what_is_held_out_depends_on_the_split_seed_alone(
+    images: Path, extractor: FeatureExtractor
+) -> None:
+    def held_out(seed: int) -> torch.Tensor:
+        source = Embedded(ImageFolder(images / "train", NO_TEST), extractor)
+        data = ALDataModule(source, split_seed=seed)
+        data.setup()
+        assert data.test is not None
+        return data.test.features
+
+    assert torch.equal(held_out(0), held_out(0))
+    assert not torch.equal(held_out(0), held_out(1))
+
+
+def test_splits_that_a_folder_has(images: Path) -> None:
+    assert ImageFolder(images).available_splits() == {"train": "train", "test": "test"}
+    assert ImageFolder(images / "train", NO_TEST).available_splits() == {"train": "train"}
+    both = {"train": "train+test", "test": None}
+    assert len(ImageFolder(images, both).open("train+test")) == 22
+
+
+def test_images_in_the_folder_itself_have_no_labels(
+    images: Path, extractor: FeatureExtractor
+) -> None:
+    train, _ = Embedded(ImageFolder(images / "train" / "ant", NO_TEST), extractor).load()
+    assert (len(train), train.labels) == (9, None)
+    assert train.ids is not None
+    assert train.ids[0] == "000.png"
+
+
+def test_classes_are_numbered_by_train(images: Path) -> None:
+    shutil.rmtree(images / "test" / "ant")
+    test = ImageFolder(images).open("test")
+    assert test.labels is not None
+    assert test.labels.tolist() == [1, 1]
+    (images / "test" / "be").mkdir()
+    Image.new("L", (4, 4)).save(images / "test" / "be" / "1.png")
+    with pytest.raises(DataError, match=r"one of train's classes, got .*test/be/1.png.*'bee'"):
+        ImageFolder(images).open("test")
+
+
+def test_other_files_are_skipped(images: Path) -> None:
+    (images / "train" / "ant" / "notes.txt").write_text("x")
+    (images / "train" / "ant" / "._000.png").write_bytes(b"x")
+    (images / "train" / ".thumbnails").mkdir()
+    Image.new("L", (4, 4)).save(images / "train" / ".thumbnails" / "1.png")
+    (images / "train" / "ant" / "deeper").mkdir()
+    Image.new("L", (4, 4)).save(images / "train" / "ant" / "deeper" / "1.PNG")
+    split = ImageFolder(images).open("train")
+    assert len(split) == 18
+    assert split.class_names == ["ant", "bee"]
+    assert split.ids is not None
+    assert "train/ant/deeper/1.PNG" in split.ids
+
+
+def test_folders_that_are_not_as_expected(images: Path) -> None:
+    with pytest.raises(DataError, match="found no .*nowhere"):
+        ImageFolder(images / "nowhere").open("train")
+    with pytest.raises(DataError, match="a folder 'val' in .*found test, train.*splits.test=null"):
+        ImageFolder(images, {"train": "train", "test": "val"}).open("val")
+    Image.new("L", (4, 4)).save(images / "train" / "stray.png")
+    with pytest.raises(DataError, match="an image in the folder of a class, got .*stray.png"):
+        ImageFolder(images).open("train")
+
+
+@pytest.mark.parametrize(
+    ("splits", "message"),
+    [({"train": None}, "`splits.train`"), ({"train": "a", "tset": "b"}, "Did you mean 'test'")],
+)
+def test_splits_are_checked(splits: dict[str, str | None], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        ImageFolder("x", splits=splits)
+
+
+@pytest.fixture
+def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that an archive on the hub was made of; the hub's snapshot has that archive."""
+    save_images(tmp_path / "raw" / "deep" / "train", {"a": 3, "b": 3})
+    save_images(tmp_path / "raw" / "deep" / "test", {"a": 2, "b": 1})
+    (tmp_path / COMMIT).mkdir()
+    with zipfile.ZipFile(tmp_path / COMMIT / "images.zip", "w") as archive:
+        for file in (tmp_path / "raw").rglob("*.*"):
+            archive.write(file, file.relative_to(tmp_path / "raw"))
+    monkeypatch.setattr(hub, "snapshot", lambda *_, **__: tmp_path / COMMIT)
+    return tmp_path / "raw"
+
+
+def test_an_archive_of_the_hub(
+    raw: Path, extractor: FeatureExtractor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(**kwargs: Any) -> list[torch.Tensor]:
+        items = HubImageFolder("o/snacks", "images.zip", cache_dir=tmp_path / "cache", **kwargs)
+        train, test = Embedded(items, extractor).load()
+        assert test is not None
+        return [train.features, test.features]
+
+    first = load()
+    assert [len(features) for features in first] == [6, 3]
+    local = load(path=raw / "deep")
+    assert all(map(torch.equal, first, local))
+    monkeypatch.setattr(hub, "snapshot", lambda *_, **__: pytest.fail("asked the hub"))
+    assert all(map(torch.equal, first, load()))
+
+
+def test_an_archive_is_unpacked_once(
+    raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del raw
+    items = HubImageFolder("o/n", "images.zip", cache_dir=tmp_path / "cache")
+    left_behind = tmp_path / "cache" / "archives" / f".{COMMIT}-images.zip.tmp"
+    left_behind.mkdir(parents=True)  # by a killed process
+    (left_behind / "half").write_text("x")
+    assert len(items.open("train")) == 6
+    assert not left_behind.exists()
+    assert not list((tmp_path / "cache").rglob("half"))
+    monkeypatch.setattr(zipfile, "ZipFile", lambda *_: pytest.fail("unpacked again"))
+    again = HubImageFolder("o/n", "images.zip", cache_dir=tmp_path / "cache")
+    assert len(again.open("test")) == 3
+
+
+def test_an_archive_that_is_damaged(raw: Path, tmp_path: Path) -> None:
+    items = HubImageFolder("o/n", "images.zip", cache_dir=tmp_path / "cache")
+    del raw
+    (tmp_path / COMMIT / "images.zip").write_bytes(b"no archive")
+    with pytest.raises(DataError, match="Cannot unpack .*images.zip"):
+        items.open("train")
+    assert not list((tmp_path / "cache" / "archives").glob(f"*{COMMIT}*.tmp"))
