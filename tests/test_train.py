@@ -287,7 +287,7 @@ def test_a_second_process_in_the_directory(command: Command, tmp_path: Path) -> 
     with RunDirectory(run_dir, {"seed": 0}):
         status, _, err = command(*SHORT)
     assert status == 1
-    assert "Another process is at work" in err
+    assert "Another process is working" in err
 
 
 def start(run_dir: Path) -> subprocess.Popen[str]:

@@ -15,12 +15,10 @@ Files, each replaced atomically:
 """
 
 import csv
-import fcntl
 import io
 import json
-import os
-import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,7 +32,7 @@ from dal.errors import RecordError
 from dal.experiment import identity
 from dal.experiment.curve import CycleResult, Diagnostics
 from dal.experiment.identity import IGNORED_ON_RESUME
-from dal.runtime import files
+from dal.runtime import files, locks
 
 CONFIG, CURVE, ACQUISITIONS = "config.yaml", "curve.csv", "acquisitions.csv"
 DIAGNOSTICS, PLOT = "diagnostics.jsonl", "curve.png"
@@ -85,7 +83,7 @@ class RunDirectory:
         self.config = config
         self.overwrite = overwrite
         self.ignored_keys = ignored_keys
-        self._lock: int | None = None
+        self._held = ExitStack()
 
     def __enter__(self) -> "RunDirectory":
         """Creates, locks and checks the directory.
@@ -94,37 +92,21 @@ class RunDirectory:
             RecordError: If it cannot be written to, another process is working in it, or it
                 belongs to another configuration.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise RecordError(
-                f"Cannot use {self.path} as a run directory: {error.strerror or error}. Choose "
-                "another one with output_root=DIR."
-            ) from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            self._unlock()
-            raise RecordError(
-                f"Another process is at work on the run in {self.path}. Wait for it, or choose "
-                "another seed, name or output_root."
-            ) from error
-        except OSError as error:  # a network file system may have no locks
-            warnings.warn(
-                f"{self.path} cannot be locked ({error.strerror or error}): make sure that no "
-                "second process runs there.",
-                stacklevel=2,
-            )
-        try:
+        with ExitStack() as held:
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+                held.enter_context(locks.hold(self.path / LOCK, "runs there", self._refuse))
+            except OSError as error:
+                raise RecordError(
+                    f"Cannot use {self.path} as a run directory: {error.strerror or error}. Choose "
+                    "another one with output_root=DIR."
+                ) from error
             self._claim()
-        except BaseException:
-            self._unlock()
-            raise
+            self._held = held.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._unlock()
+        self._held.close()
 
     def read_config(self) -> dict[str, Any]:
         """The configuration that is stored here; the directory need not be open.
@@ -223,6 +205,12 @@ class RunDirectory:
     def write_plot(self, png: bytes) -> None:
         """Records the learning curve as a picture."""
         self._write(PLOT, png)
+
+    def _refuse(self, holder: str) -> None:
+        raise RecordError(
+            f"Another process is working on the run in {self.path}: {holder}. Wait for it, or "
+            "choose another seed, name or output_root."
+        )
 
     def _claim(self) -> None:
         file = self.path / CONFIG
@@ -359,11 +347,6 @@ class RunDirectory:
                 "unchanged. Free space or permit writing, and run the same command again: it "
                 "resumes. Or choose another output_root."
             ) from error
-
-    def _unlock(self) -> None:
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
 
 
 def _csv_text(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -178,7 +178,7 @@ def test_a_damaged_summary_is_refused(tmp_path: Path) -> None:
 def test_a_second_process_is_kept_out(tmp_path: Path) -> None:
     with (
         RunDirectory(tmp_path, CONFIGURATION),
-        pytest.raises(RecordError, match="Another process is at work"),
+        pytest.raises(RecordError, match="Another process is working"),
     ):
         RunDirectory(tmp_path, CONFIGURATION).__enter__()
     with RunDirectory(tmp_path, CONFIGURATION) as record:  # the lock ends with its holder
