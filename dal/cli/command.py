@@ -59,6 +59,8 @@ def run(
         Their outcome. The process ends here if no job could be composed at all, if the user has
         interrupted it, or, with status 75, if SIGTERM or SIGUSR1 has asked it to stop.
     """
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # for classes of the user's own, as `python -m` finds them
     # Two threads that spin between the short steps of a fit take the cores from other processes.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Hydra would print its own errors, and shorten the traceback of ours, before we see them.

@@ -4,7 +4,6 @@ import os
 import time
 from collections.abc import Sequence
 from datetime import timedelta
-from types import TracebackType
 from typing import Self
 
 import lightning as L
@@ -113,12 +112,7 @@ class LiveProgress(L.Callback):
         self.progress.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.progress.stop()
 
     def resumed(self, results: Sequence[CycleResult]) -> None:

@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Callable, Sequence
-from types import TracebackType
 from typing import Self
 
 from lightning.pytorch.loggers import Logger
@@ -83,12 +82,7 @@ class Tracking:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._notify(lambda tracker: tracker.close(self._is_complete))
 
     def start(self, record: RunDirectory | None, results: Sequence[CycleResult]) -> None:

@@ -303,7 +303,7 @@ def test_trackers_follow_a_run(short_loop: Loop) -> None:
 def test_a_failing_tracker_is_reported_once(short_loop: Loop, tmp_path: Path, when: str) -> None:
     failing, other = Failing(when), Failing("never")
     loop = short_loop(record=RunDirectory(tmp_path, CONFIGURATION), trackers=[failing, other])
-    with pytest.warns(UserWarning, match="Failing has failed .* No space left") as caught:
+    with pytest.warns(UserWarning, match="Failing has failed.* No space left") as caught:
         loop.run()
     assert len(caught) == 1
     assert failing.calls[-1] == when

@@ -35,7 +35,7 @@ class OfMyOwn(nn.Module):
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "mlp": partial(MLP, hidden_size=5),
-    "deep": partial(MLP, hidden_size=3, num_hidden=3, dropout=0.5),
+    "deep": partial(MLP, hidden_size=16, num_hidden=3, dropout=0.2),
     "own": OfMyOwn,
 }
 
