@@ -137,6 +137,19 @@ class ALDataModule(L.LightningDataModule):
         """K: of all labels of the source, or of those that the pool knows so far."""
         return max(self._num_classes, self.pool.num_classes)
 
+    def describe(self, indices: Tensor) -> list[tuple[str, str]]:
+        """Id and label of some rows as the user knows them: for records.
+
+        The label is the name of the class if classes have names, else its number.
+
+        Raises:
+            DataError: If the source lacks labels.
+        """
+        names = self.train.class_names
+        labels = self.reveal(indices).tolist()
+        shown = [str(label) if names is None else names[label] for label in labels]
+        return list(zip(self.pool.ids(indices), shown, strict=True))
+
     def fingerprint(self) -> str:
         """Hexadecimal digits that change when any feature, any label or the dev part does."""
         test = "" if self.test is None else self.test.fingerprint()

@@ -43,4 +43,4 @@ class Embedded:
 
     def _examples(self, split: str) -> Examples:
         entry = self.entry(split)
-        return Examples(*entry.load(), entry.names())
+        return Examples(*entry.load(), entry.names(), entry.manifest.get("class_names"))

@@ -20,14 +20,16 @@ class Examples(NamedTuple):
         features: ``(N, D)``, floating point; may be a memory map, and is never written to.
         labels: ``(N,)``, integers in [0, K), or :data:`UNKNOWN`; None if no label is known.
         ids: What the N rows are called, if they have names.
+        class_names: What the K classes are called, if they have names.
     """
 
     features: Tensor
     labels: Tensor | None = None
     ids: Sequence[str] | None = None
+    class_names: Sequence[str] | None = None
 
     def __len__(self) -> int:
-        """Number of rows, where a tuple's own length would be 3."""
+        """Number of rows, where a tuple's own length would be 4."""
         return len(self.features)
 
     @property
@@ -58,7 +60,7 @@ def checked(examples: Examples, split: str) -> Examples:
         DataError: If the shapes do not fit, there is no row, a feature is NaN or infinite in
             float32, a label is no integer or below :data:`UNKNOWN`, or an id is not unique.
     """
-    features, labels, ids = examples
+    features, labels, ids, class_names = examples
     if features.ndim != 2:
         raise DataError(f"Expected {split} features of shape (N, D), got {tuple(features.shape)}.")
     if len(features) == 0:
@@ -74,7 +76,7 @@ def checked(examples: Examples, split: str) -> Examples:
     if ids is not None:
         _check_ids(ids, len(features), split)
     _check_finite(features, split)
-    return Examples(features, labels, ids)
+    return Examples(features, labels, ids, class_names)
 
 
 def check_labeled(examples: Examples, split: str) -> None:

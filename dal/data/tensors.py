@@ -19,6 +19,7 @@ class Tensors:
         test_features: ``(T, D)``, if there is a test split.
         test_labels: ``(T,)``.
         ids: What the N rows are called, distinct.
+        class_names: What the K classes are called.
 
     Raises:
         ConfigError: If only one of ``test_features`` and ``test_labels`` is given.
@@ -31,6 +32,7 @@ class Tensors:
         test_features: Tensor | None = None,
         test_labels: Tensor | None = None,
         ids: Sequence[str] | None = None,
+        class_names: Sequence[str] | None = None,
     ) -> None:
         if (test_features is None) != (test_labels is None):
             missing = "test_features" if test_features is None else "test_labels"
@@ -41,6 +43,7 @@ class Tensors:
             torch.as_tensor(train_features),
             None if train_labels is None else torch.as_tensor(train_labels),
             ids,
+            class_names,
         )
         self._test = None
         if test_features is not None:

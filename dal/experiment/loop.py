@@ -193,7 +193,7 @@ class ALLoop:
         current = provenance.describe(self.datamodule, device)
         if not self._progress.acquired:
             record.write_summary({"finished": False, **current})
-            record.write_acquisitions([initial])
+            record.write_acquisitions([initial], self.datamodule.describe)
             return
         provenance.check(record.read_summary(), current, record.path)
         if not initial.equal(self._progress.acquired[0]):
@@ -225,7 +225,7 @@ class ALLoop:
         self._progress.results.append(result)
         if record:
             # The order matters: a cycle counts as finished when its row is on the curve.
-            record.write_acquisitions(self._progress.acquired)
+            record.write_acquisitions(self._progress.acquired, self.datamodule.describe)
             record.write_diagnostics(self._progress.diagnostics)
             record.write_curve(self._progress.results)
         if selected is not None:

@@ -3,8 +3,9 @@
 Files, each replaced atomically:
 
 * ``config.yaml``: the resolved configuration. A directory belongs to one configuration.
-* ``acquisitions.csv``: ``cycle, order, index``, the dataset index of every label. Cycle 0 is the
-  initial pool; cycle c holds what was selected at the end of cycle c - 1.
+* ``acquisitions.csv``: ``cycle, order, index, id, label`` of every labeled example: its row in the
+  train split, its name, and its class. Cycle 0 is the initial pool; cycle c holds what was selected
+  at the end of cycle c - 1. Earlier versions wrote the first three columns only.
 * ``curve.csv``: one row for each cycle. A cycle is finished when its row is there; what it selected
   is in ``acquisitions.csv`` by then.
 * ``diagnostics.jsonl``: one JSON object for each cycle that selects: ``cycle``; ``scores``, what
@@ -17,7 +18,7 @@ Files, each replaced atomically:
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -40,6 +41,7 @@ SUMMARY, TRACKING = "summary.json", "tracking.json"
 FILES = (CONFIG, CURVE, ACQUISITIONS, DIAGNOSTICS, PLOT, SUMMARY, TRACKING)
 LOCK = ".lock"
 ACQUISITION_COLUMNS = ["cycle", "order", "index"]
+DESCRIPTION_COLUMNS = ["id", "label"]
 MEASURED_COLUMNS = ["fit_seconds", "query_seconds", "peak_memory_mib"]
 
 MAX_DIFFERENCES = 10  # named in a message
@@ -148,14 +150,26 @@ class RunDirectory:
                 )
         return Progress(results, acquired, self._read_diagnostics())
 
-    def write_acquisitions(self, acquired: Sequence[Tensor]) -> None:
-        """Records dataset indices by cycle, the initial pool first."""
+    def write_acquisitions(
+        self,
+        acquired: Sequence[Tensor],
+        describe: Callable[[Tensor], Sequence[tuple[str, str]]],
+    ) -> None:
+        """Records what was labeled.
+
+        Args:
+            acquired: Dataset indices by cycle, the initial pool first.
+            describe: Gives id and label of some indices.
+        """
         rows = [
-            [cycle, order, index]
+            [cycle, order, index, *described]
             for cycle, indices in enumerate(acquired)
-            for order, index in enumerate(indices.tolist())
+            for order, (index, described) in enumerate(
+                zip(indices.tolist(), describe(indices), strict=True)
+            )
         ]
-        self._write(ACQUISITIONS, _csv_text(ACQUISITION_COLUMNS, rows))
+        columns = [*ACQUISITION_COLUMNS, *DESCRIPTION_COLUMNS]
+        self._write(ACQUISITIONS, _csv_text(columns, rows))
 
     def write_diagnostics(self, diagnostics: Sequence[Diagnostics]) -> None:
         """Records what the strategy knew of each selection."""
@@ -285,12 +299,12 @@ class RunDirectory:
         if not file.exists():
             return []
         header, rows = self._read_csv(file)
-        if header != ACQUISITION_COLUMNS:
+        if header not in (ACQUISITION_COLUMNS, [*ACQUISITION_COLUMNS, *DESCRIPTION_COLUMNS]):
             raise RecordError(f"{file} has unexpected columns {header}. {self._repair()}")
         by_cycle: list[list[int]] = []
         for number, row in enumerate(rows):
             try:
-                cycle, order, index = map(int, row)
+                cycle, order, index = map(int, row[: len(ACQUISITION_COLUMNS)])
             except ValueError as error:
                 raise RecordError(
                     f"{file}, line {number + 2}, is damaged ({error}). {self._repair()}"

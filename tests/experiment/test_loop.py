@@ -92,11 +92,31 @@ def test_what_a_strategy_knew_is_recorded_for_each_cycle(short_loop: Loop, tmp_p
     assert resumed.diagnostics == record.progress().diagnostics
 
 
-def test_a_run_without_diagnostics_resumes(short_loop: Loop, tmp_path: Path) -> None:
-    """As an earlier version, which kept none, has left it."""
+def test_ids_and_labels_of_what_was_labeled_are_recorded(short_loop: Loop, tmp_path: Path) -> None:
+    labels = torch.arange(60) % 3
+    ids = [f"photo, {row}.jpg" for row in range(60)]
+    features = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
+    source = Tensors(features, labels, ids=ids, class_names=["ant", "bee", "cat"])
+    loop = short_loop(datamodule=ALDataModule(source), record=RunDirectory(tmp_path, CONFIGURATION))
+    loop.run()
+    with (tmp_path / ACQUISITIONS).open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [int(row["index"]) for row in rows] == torch.cat(loop.acquired).tolist()
+    for row in rows:
+        index = int(row["index"])
+        assert row["id"] == ids[index]
+        assert row["label"] == ["ant", "bee", "cat"][index % 3]
+
+
+def test_a_run_of_an_earlier_version_resumes(short_loop: Loop, tmp_path: Path) -> None:
+    """It kept no diagnostics, and neither ids nor labels."""
     record = RunDirectory(tmp_path, CONFIGURATION)
     stop_after(short_loop(record=record), 2)
     (tmp_path / DIAGNOSTICS).unlink()
+    rows = (tmp_path / ACQUISITIONS).read_text().splitlines()
+    (tmp_path / ACQUISITIONS).write_text(
+        "".join(",".join(row.split(",")[:3]) + "\n" for row in rows)
+    )
     loop = short_loop(record=record)
     assert facts(loop.run().results) == facts(short_loop().run().results)
     assert [those.cycle for those in loop.diagnostics] == [2]

@@ -33,6 +33,10 @@ def acquired(num: int) -> list[torch.Tensor]:
     return batches
 
 
+def describe(indices: torch.Tensor) -> list[tuple[str, str]]:
+    return [(f"image, {index}", "a\nb") for index in indices.tolist()]
+
+
 def diagnostics(num: int) -> list[Diagnostics]:
     first = Diagnostics(0, [0.25, None, -1e-7], {"clusters": 4, "bandwidth": 0.5, "why": "few"})
     return [first, *(Diagnostics(cycle, None, {}) for cycle in range(1, num))]
@@ -40,7 +44,7 @@ def diagnostics(num: int) -> list[Diagnostics]:
 
 def written(path: Path, num_results: int = 3, num_acquired: int = 4) -> RunDirectory:
     with RunDirectory(path, CONFIGURATION) as record:
-        record.write_acquisitions(acquired(num_acquired))
+        record.write_acquisitions(acquired(num_acquired), describe)
         record.write_diagnostics(diagnostics(num_acquired - 1))
         record.write_curve(results(num_results))
     return record
@@ -92,7 +96,7 @@ def test_a_run_that_never_began_holds_no_claim(tmp_path: Path) -> None:
     with RunDirectory(tmp_path, {"seed": 1}):
         pass
     with RunDirectory(tmp_path, {"seed": 2}) as record:
-        record.write_acquisitions(acquired(1))
+        record.write_acquisitions(acquired(1), describe)
     with pytest.raises(RecordError, match="seed: 2 → 1"):
         RunDirectory(tmp_path, {"seed": 1}).__enter__()
 

@@ -58,7 +58,7 @@ def test_metrics_are_their_definitions(
 ) -> None:
     head, data, _ = fitted(blobs, cpu_trainer, 30)
     assert data.test is not None
-    features, labels, _ = data.test
+    features, labels = data.test.features, data.test.labels
     assert labels is not None
     with quiet_lightning():
         # Chunks of unequal size: a mean of means would be off.
