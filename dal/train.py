@@ -13,6 +13,7 @@ from dal.cli import command, config, config_errors
 from dal.errors import ConfigError
 
 if TYPE_CHECKING:
+    from dal.data import ALDataModule
     from dal.experiment.curve import LearningCurve
 
 config.register()
@@ -31,7 +32,7 @@ def train(cfg: DictConfig, console: Console) -> "LearningCurve":
     """
     # Here and not above: they take seconds to load, and `--help` needs none of them.
     from dal.cli.console import ExtractionProgress, LiveProgress
-    from dal.data import ALDataModule, Embedded
+    from dal.data import Embedded
     from dal.experiment.loop import ALLoop
     from dal.experiment.record import RunDirectory
 
@@ -43,12 +44,12 @@ def train(cfg: DictConfig, console: Console) -> "LearningCurve":
         key: instantiate(cfg[key], _convert_="all")
         for key in ("head", "strategy", "trainer", "logger")
     }
-    source = config.source(cfg, parts["trainer"])
+    datamodule = config.datamodule(cfg, parts["trainer"])
     live = LiveProgress(console, title(cfg), num_cycles=cfg.al.num_acq + 1)
-    if isinstance(source, Embedded):
-        source.extractor.listener = ExtractionProgress(live.console, live.progress)
+    if isinstance(datamodule.source, Embedded):
+        datamodule.source.extractor.listener = ExtractionProgress(live.console, live.progress)
     loop = ALLoop(
-        ALDataModule(source, **cfg.datamodule),
+        datamodule,
         parts["head"],
         parts["strategy"],
         **cfg.al,
@@ -75,12 +76,21 @@ def train(cfg: DictConfig, console: Console) -> "LearningCurve":
         for result in loop.cycles():
             if num_before is None:
                 num_before = len(loop.curve.results) - 1
+                if datamodule.pool.scale != 1:
+                    live.console.print(_scaling(datamodule), soft_wrap=True)
                 if num_before:
                     live.resumed(loop.curve.results[:-1])
             live.cycle_finished(result)
     if num_before is None:
         console.print(f"{title(cfg)} is complete already; overwrite=true would run it again.")
     return loop.curve
+
+
+def _scaling(datamodule: "ALDataModule") -> str:
+    return (
+        f"Features have a mean norm of {datamodule.mean_norm:.4g} and are multiplied by "
+        f"{datamodule.pool.scale:.4g} (data.scale={datamodule.scale}; with none they are not)."
+    )
 
 
 def main() -> None:

@@ -40,7 +40,7 @@ def blobs() -> Callable[..., ALDataModule]:
             return centres[labels] + torch.randn(num, 6, generator=generator), labels
 
         source = Tensors(*split(num_train), *split(60))
-        return ALDataModule(source, **kwargs)  # type: ignore[arg-type]
+        return ALDataModule(source, **{"scale": "none", **kwargs})  # type: ignore[arg-type]
 
     return make
 

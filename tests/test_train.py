@@ -231,7 +231,7 @@ def test_bad_features_are_one_message(
         (["eval_split=val"], "Unknown `eval_split` 'val'"),
         (["data=arrays"], "Expected a value for 'data.path', got none"),
         (["data=arrays", "data.path=nowhere"], "found no nowhere/train_features.npy"),
-        (["datamodule.dev_fraction=2"], "`dev_fraction` in [0, 1), got 2"),
+        (["data.dev_fraction=2"], "`dev_fraction` in [0, 1), got 2"),
         (["trainer.accelerator=tpu"], "The trainer cannot be made"),
         (["output_root=/proc/none"], "output_root=DIR"),
         (["a=[1"], "no viable alternative"),

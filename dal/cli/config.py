@@ -2,17 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from hydra.core.config_store import ConfigStore
 from hydra.utils import instantiate
-from omegaconf import MISSING, DictConfig
+from omegaconf import MISSING, DictConfig, OmegaConf
 
 if TYPE_CHECKING:
     import lightning as L
 
-    from dal.data import Source
+    from dal.data import ALDataModule, Source
 
 
 def folder() -> Path:
@@ -33,16 +34,6 @@ class ActiveLearning:
 
 
 @dataclass
-class DataModule:
-    """How examples become a pool, as :class:`dal.data.ALDataModule` takes it."""
-
-    batch_size: int = MISSING
-    dev_fraction: float = MISSING
-    test_fraction: float = MISSING
-    split_seed: int = MISSING
-
-
-@dataclass
 class Root:
     """Every key of the configuration's root: without a schema a misspelt one goes unnoticed.
 
@@ -59,7 +50,6 @@ class Root:
     overwrite: bool = MISSING
     eval_split: str = MISSING
     al: ActiveLearning = field(default_factory=ActiveLearning)
-    datamodule: DataModule = field(default_factory=DataModule)
     data: dict[str, Any] = field(default_factory=dict)
     backbone: dict[str, Any] = field(default_factory=dict)
     extraction: dict[str, Any] = field(default_factory=dict)
@@ -82,15 +72,32 @@ def register() -> None:
     ConfigStore.instance().store(name="extract_schema", node=ExtractRoot)
 
 
+def datamodule(config: DictConfig, trainer: Callable[..., "L.Trainer"]) -> "ALDataModule":
+    """The datamodule that a composed configuration describes.
+
+    Args:
+        config: The whole of it. Of ``data``, the keys of ``conf/datamodule.yaml`` are arguments of
+            the datamodule, the others those of the source.
+        trainer: Makes the trainer with which features are computed.
+    """
+    from dal.data import ALDataModule
+
+    own = {key: config.data[key] for key in datamodule_keys()}
+    return ALDataModule(source(config, trainer), **own)
+
+
 def source(config: DictConfig, trainer: Callable[..., "L.Trainer"]) -> "Source":
     """The source that a composed configuration describes.
 
     Args:
         config: The whole of it. If it has a backbone, ``data`` is items, which the backbone turns
             into features.
-        trainer: Makes the trainer that these are computed with.
+        trainer: Makes the trainer with which features are computed.
     """
-    data = instantiate(config.data, _convert_="all")
+    own = datamodule_keys()
+    data = instantiate(
+        {key: value for key, value in config.data.items() if key not in own}, _convert_="all"
+    )
     if not config.backbone:
         return cast("Source", data)
     from dal.data import Embedded
@@ -102,3 +109,9 @@ def source(config: DictConfig, trainer: Callable[..., "L.Trainer"]) -> "Source":
         trainer=trainer,
     )
     return Embedded(data, extractor)
+
+
+@cache
+def datamodule_keys() -> frozenset[str]:
+    """The keys of ``data`` that are arguments of the datamodule and not of the source."""
+    return frozenset(OmegaConf.load(folder() / "datamodule.yaml").data)

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from dal.cli import config
-from dal.cli.config import ActiveLearning, DataModule, Root
+from dal.cli.config import ActiveLearning, Root, datamodule_keys
 from dal.errors import ConfigError, DalError, did_you_mean
 
 # Options of a group under their earlier names.
@@ -26,7 +26,6 @@ UNKNOWN_KEY_FRAGMENTS = (
     "is not in struct",
     "Root'",
     "not in 'ActiveLearning'",
-    "not in 'DataModule'",
 )
 
 
@@ -42,11 +41,8 @@ def check_keys(config: Mapping[str, Any], schema: type[Root] = Root) -> None:
             beside one is no argument of it.
     """
     known = {key.name for key in fields(schema)}
-    given = list(config)
-    for name, part in (("al", ActiveLearning), ("datamodule", DataModule)):
-        known |= {f"{name}.{key.name}" for key in fields(part)}
-        given += [f"{name}.{key}" for key in config[name]]
-    for key in given:
+    known |= {f"al.{key.name}" for key in fields(ActiveLearning)}
+    for key in [*config, *(f"al.{key}" for key in config["al"])]:
         if key not in known:
             raise ConfigError(f"Unknown key '{key}'. {did_you_mean(key, known)}")
     check_arguments(config)
@@ -79,9 +75,11 @@ def _check_target(config: Mapping[str, Any], prefix: str) -> None:
         ) from error
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return
+    # Beside the source's own arguments, `data` holds those of the datamodule.
+    known = {*parameters, *(datamodule_keys() if prefix == "data." else ())}
     for key in config:
-        if not key.startswith("_") and key not in parameters:
-            hint = did_you_mean(key, parameters) if parameters else "It takes none."
+        if not key.startswith("_") and key not in known:
+            hint = did_you_mean(key, known) if known else "It takes none."
             raise ConfigError(f"Unknown key '{prefix}{key}': {target} has no such argument. {hint}")
 
 

@@ -63,12 +63,14 @@ class Chunks:
         features: ``(N, D)``; may be a memory map, of which one chunk at a time is read.
         labels: ``(N,)``.
         size: Rows in a chunk.
+        scale: What the features are multiplied by.
     """
 
-    def __init__(self, features: Tensor, labels: Tensor, size: int) -> None:
+    def __init__(self, features: Tensor, labels: Tensor, size: int, scale: float = 1.0) -> None:
         self.features = features
         self.labels = labels
         self.size = size
+        self.scale = scale
 
     def __len__(self) -> int:
         return math.ceil(len(self.labels) / self.size)
@@ -76,4 +78,5 @@ class Chunks:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         for start in range(0, len(self.labels), self.size):
             rows = slice(start, start + self.size)
-            yield self.features[rows].float(), self.labels[rows]
+            features = self.features[rows].float()
+            yield features if self.scale == 1 else features * self.scale, self.labels[rows]

@@ -10,12 +10,14 @@ from dal.data import examples
 from dal.data.batches import Chunks, EpochBatches
 from dal.data.examples import Examples
 from dal.data.pool import Pool
+from dal.data.rows import FeatureRows
 from dal.data.source import Source
 from dal.errors import ConfigError, DataError, did_you_mean
 
 INITIAL_DRAWS = ("random", "class_balanced")
 EVAL_SPLITS = ("test", "dev")
 EVAL_CHUNK_ROWS = 1 << 13
+TARGET_NORM = 45.0  # about the mean norm of DINOv2 ViT-S/14 features of photographs
 
 
 class ALDataModule(L.LightningDataModule):
@@ -37,14 +39,19 @@ class ALDataModule(L.LightningDataModule):
         test_fraction: Share of the train examples held out for testing, by class, in (0, 1), if
             the source has no test split.
         split_seed: Seed of both splits. It is not the run's seed: the pool is the same in all runs.
+        scale: The mean norm that the features of the pool are scaled to, and all others with them:
+            ``"auto"`` for that of DINOv2 features, for which λ = 1 of BAIT and the head's learning
+            rate of 0.2 were chosen; a number; or ``"none"``, to leave them alone. At norm 1, as
+            many embeddings have it, BAIT with λ = 1 selects worse than at random.
 
     Raises:
-        ConfigError: If a number is out of range.
+        ConfigError: If an argument is out of range.
     """
 
     train: Examples
     test: Examples | None
     pool: Pool
+    mean_norm: float | None = None  # of the pool before it is scaled
 
     def __init__(
         self,
@@ -53,6 +60,7 @@ class ALDataModule(L.LightningDataModule):
         dev_fraction: float = 0.1,
         test_fraction: float = 0.2,
         split_seed: int = 0,
+        scale: str | float = "auto",
     ) -> None:
         super().__init__()
         if not callable(getattr(source, "load", None)):
@@ -68,11 +76,16 @@ class ALDataModule(L.LightningDataModule):
             raise ConfigError(f"Expected `test_fraction` in (0, 1), got {test_fraction}.")
         if split_seed < 0:
             raise ConfigError(f"Expected `split_seed` of at least 0, got {split_seed}.")
+        if not _is_scale(scale):
+            raise ConfigError(
+                f"Expected `scale` to be 'auto', 'none' or a number above 0, got {scale!r}."
+            )
         self.source = source
         self.batch_size = batch_size
         self.dev_fraction = dev_fraction
         self.test_fraction = test_fraction
         self.split_seed = split_seed
+        self.scale = scale
         self.batch_generator = torch.Generator()
 
     def setup(self, stage: str | None = None) -> None:  # noqa: ARG002
@@ -96,8 +109,23 @@ class ALDataModule(L.LightningDataModule):
             if test is None:
                 candidates, test = self._hold_out(train)
             candidates = self._split_dev(candidates)
+        factor = 1.0
+        if self.scale != "none" and len(candidates):
+            self.mean_norm = FeatureRows(train.features, candidates).mean_norm()
+            factor = self._factor(self.mean_norm)
         self.test, self.train = test, train
-        self.pool = Pool(train.features, train.ids, candidates)
+        self.pool = Pool(train.features, train.ids, candidates, factor)
+
+    def _factor(self, mean_norm: float) -> float:
+        """What features are multiplied by to have the mean norm that was asked for."""
+        if mean_norm == 0:
+            raise DataError(
+                "Expected features that are not all zero, got a pool of zeros, which cannot be "
+                "scaled. Check how they were computed."
+            )
+        target = TARGET_NORM if self.scale == "auto" else float(self.scale)
+        # Rounded, so that the last digit of another machine does not change a run.
+        return float(f"{target / mean_norm:.6g}")
 
     def _hold_out(self, train: Examples) -> tuple[Tensor, Examples]:
         """The rows that remain for the pool, ascending, and the test examples."""
@@ -256,9 +284,15 @@ class ALDataModule(L.LightningDataModule):
         if split == "test":
             if self.test is None or self.test.labels is None:
                 raise ConfigError("Expected a test split with eval_split=test, got none.")
-            return Chunks(self.test.features, self.test.labels, EVAL_CHUNK_ROWS)
+            features, labels = self.test.features, self.test.labels
+            return Chunks(features, labels, EVAL_CHUNK_ROWS, self.pool.scale)
         if len(self.dev_indices) == 0:
             raise ConfigError("Expected a `dev_fraction` above 0 with eval_split=dev, got no rows.")
-        return Chunks(
-            self.train.features[self.dev_indices], self.reveal(self.dev_indices), EVAL_CHUNK_ROWS
-        )
+        features, labels = self.train.features[self.dev_indices], self.reveal(self.dev_indices)
+        return Chunks(features, labels, EVAL_CHUNK_ROWS, self.pool.scale)
+
+
+def _is_scale(scale: str | float) -> bool:
+    if isinstance(scale, str):
+        return scale in ("auto", "none")
+    return not isinstance(scale, bool) and 0 < scale < float("inf")

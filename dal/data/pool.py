@@ -28,6 +28,7 @@ class Pool:
         features: ``(N, D)``, floating point; may be a memory map.
         ids: Names of the N rows, distinct; the row numbers as text if not given.
         candidates: Indices of the rows that may be labeled, ``(M,)``; all rows if not given.
+        scale: What features are multiplied by whenever they are read.
     """
 
     def __init__(
@@ -35,8 +36,10 @@ class Pool:
         features: Tensor,
         ids: Sequence[str] | None = None,
         candidates: Tensor | None = None,
+        scale: float = 1.0,
     ) -> None:
         self.features = features
+        self.scale = scale
         self._ids = ids
         self._is_unlabeled = torch.zeros(len(features), dtype=torch.bool)
         self._is_unlabeled[slice(None) if candidates is None else candidates] = True
@@ -70,11 +73,11 @@ class Pool:
 
     def unlabeled_rows(self, device: torch.device | str = "cpu") -> FeatureRows:
         """Features of the unlabeled rows by position, ``(U, D)``, not yet read."""
-        return FeatureRows(self.features, self.unlabeled_indices, device)
+        return FeatureRows(self.features, self.unlabeled_indices, device, self.scale)
 
     def labeled_rows(self, device: torch.device | str = "cpu") -> FeatureRows:
         """Features of the labeled rows in the order of their labels, ``(L, D)``, not yet read."""
-        return FeatureRows(self.features, self.labeled_indices, device)
+        return FeatureRows(self.features, self.labeled_indices, device, self.scale)
 
     def label(self, indices: Tensor, labels: Tensor) -> None:
         """Takes the labels of some unlabeled rows.

@@ -24,13 +24,11 @@ IGNORED_ON_RESUME = (
 # What version 0.1 called keys and classes, and the value that keys it lacked would have had.
 RENAMED_KEYS = {
     "features": "extraction",
-    "data.batch_size": "datamodule.batch_size",
-    "data.dev_fraction": "datamodule.dev_fraction",
-    "data.split_seed": "datamodule.split_seed",
 }
 RENAMED_CLASSES = {"Features": "Arrays"}
 ADDED_KEYS = {
-    "datamodule.test_fraction": 0.2,
+    "data.test_fraction": 0.2,
+    "data.scale": "none",
     "data.splits.train": "train",
     "data.splits.test": "test",
 }

@@ -27,6 +27,7 @@ def describe(datamodule: ALDataModule, device: torch.device) -> dict[str, Any]:
             "num_classes": datamodule.num_classes,
             "fingerprint": datamodule.fingerprint(),
         },
+        "scaling": {"mean_norm": datamodule.mean_norm, "factor": datamodule.pool.scale},
         "device": devices.name(device),
         "versions": versions.installed("dal", "torch", "lightning", "numpy"),
     }

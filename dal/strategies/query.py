@@ -157,8 +157,7 @@ class Query:
         Args:
             positions: Of that part, ``(M,)``, int64, on the CPU.
         """
-        pool = FeatureRows(self.pool.features, self.pool.indices[positions], self.device)
-        return replace(self, pool=pool)
+        return replace(self, pool=self.pool.take(positions))
 
     @property
     def _fitted_head(self) -> nn.Module:

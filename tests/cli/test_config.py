@@ -8,7 +8,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from dal.cli import config, config_errors
-from dal.data import ALDataModule, Embedded
+from dal.data import Embedded
 from dal.errors import ConfigError, did_you_mean
 from dal.extraction import Backbone
 
@@ -48,12 +48,13 @@ def test_every_option_composes_and_constructs(group: str, option: str, tmp_path:
     config_errors.check_keys(resolved)  # type: ignore[arg-type]
     for key in ("head", "strategy", "trainer", "logger"):
         instantiate(cfg[key], _convert_="all")
-    source = config.source(cfg, instantiate(cfg.trainer))
+    datamodule = config.datamodule(cfg, instantiate(cfg.trainer))
+    assert datamodule.dev_fraction == 0.1
+    source = datamodule.source
     assert isinstance(source, Embedded) == bool(cfg.backbone)
     if isinstance(source, Embedded):
         assert isinstance(source.extractor.backbone, Backbone)
         assert source.extractor.backbone.transform.crop == cfg.backbone.transform.crop
-    ALDataModule(source, **cfg.datamodule)
     head = instantiate(cfg.head)(num_features=3, num_classes=2)
     assert head.configure_optimizers()["lr_scheduler"].T_max == cfg.trainer.max_epochs
 
@@ -133,3 +134,12 @@ def test_a_backbone_is_chosen_by_name_or_folder() -> None:
     cfg = composed("+experiment=imagenet", "backbone=dinov2_vitl14", "backbone.weights=/w")
     assert (cfg.backbone.id, cfg.backbone.weights) == ("facebook/dinov2-large", "/w")
     assert cfg.backbone.transform.resize == 256
+
+
+def test_the_papers_features_are_left_as_they_are_and_others_are_scaled() -> None:
+    nine = [option for group, option in OPTIONS if group == "experiment" and option != "digits"]
+    assert len(nine) == 9
+    assert {composed(f"+experiment={name}").data.scale for name in nine} == {"none"}
+    assert composed("+experiment=cifar10", "data.scale=auto").data.scale == "auto"
+    for data in ("arrays", "imagefolder", "dataset"):
+        assert composed(f"data={data}").data.scale == "auto"

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,7 +60,7 @@ def test_labeling_refuses_what_is_not_unlabeled(blobs: Blobs) -> None:
 @given(st.integers(1, 59), st.integers(0, 100))
 def test_a_random_draw_is_distinct_and_repeatable(num: int, seed: int) -> None:
     data = ALDataModule(
-        Tensors(torch.zeros(66, 1), torch.arange(66) % 3, torch.zeros(3, 1), torch.arange(3))
+        Tensors(torch.ones(66, 1), torch.arange(66) % 3, torch.zeros(3, 1), torch.arange(3))
     )
     data.setup()
     draw = data.initial_draw(num, "random", randomness.stream(seed, 0, "x"))
@@ -73,7 +74,7 @@ def test_a_random_draw_is_distinct_and_repeatable(num: int, seed: int) -> None:
 def test_a_balanced_draw_takes_classes_in_turns(num: int, seed: int) -> None:
     labels = torch.tensor([0] * 30 + [1] * 20 + [2] * 3 + [3] * 7)
     data = ALDataModule(
-        Tensors(torch.zeros(60, 1), labels, torch.zeros(4, 1), torch.arange(4)), dev_fraction=0
+        Tensors(torch.ones(60, 1), labels, torch.zeros(4, 1), torch.arange(4)), dev_fraction=0
     )
     data.setup()
     draw = data.initial_draw(num, "class_balanced", randomness.stream(seed, 0, "x"))
@@ -86,7 +87,7 @@ def test_a_balanced_draw_takes_classes_in_turns(num: int, seed: int) -> None:
 def test_the_remainder_of_a_balanced_draw_favours_no_class() -> None:
     labels = torch.tensor([0] * 900 + [1] * 100)
     data = ALDataModule(
-        Tensors(torch.zeros(1000, 1), labels, torch.zeros(2, 1), torch.arange(2)), dev_fraction=0
+        Tensors(torch.ones(1000, 1), labels, torch.zeros(2, 1), torch.arange(2)), dev_fraction=0
     )
     data.setup()
     generator = torch.Generator().manual_seed(0)
@@ -128,15 +129,18 @@ def test_evaluation_splits(blobs: Blobs) -> None:
         ({"dev_fraction": 1.0}, r"dev_fraction` in \[0, 1\)"),
         ({"test_fraction": 0.0}, r"test_fraction` in \(0, 1\)"),
         ({"split_seed": -1}, "`split_seed` of at least 0"),
+        ({"scale": "yes"}, "'auto', 'none' or a number above 0, got 'yes'"),
+        ({"scale": 0}, "a number above 0, got 0"),
+        ({"scale": True}, "a number above 0, got True"),
     ],
 )
-def test_arguments_are_checked(blobs: Blobs, kwargs: dict[str, float], message: str) -> None:
+def test_arguments_are_checked(blobs: Blobs, kwargs: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         blobs(**kwargs)
 
 
 def test_digits_are_standardised_on_train_and_stratified() -> None:
-    data = ALDataModule(Digits())
+    data = ALDataModule(Digits(), scale="none")
     data.setup()
     assert len(data.train) == 1257
     assert data.test is not None
@@ -217,7 +221,7 @@ def test_without_a_test_split_a_part_of_each_class_is_held_out() -> None:
 @pytest.mark.parametrize("labels", [None, torch.tensor([0, -1, 1, 0])])
 def test_a_pool_whose_labels_are_not_known(labels: torch.Tensor | None) -> None:
     """All rows are the pool, labels are given from outside, and an experiment refuses."""
-    data = ALDataModule(Tensors(torch.zeros(4, 2), labels, ids=["a", "b", "c", "d"]))
+    data = ALDataModule(Tensors(torch.ones(4, 2), labels, ids=["a", "b", "c", "d"]))
     data.setup()
     assert (data.pool.num_unlabeled, len(data.dev_indices), data.test) == (4, 0, None)
     data.pool.label(data.pool.indices(["d", "b"]), torch.tensor([2, 0]))
@@ -263,3 +267,42 @@ def test_arrays_need_no_test_split(tmp_path: Path) -> None:
     assert train.labels is None
     with pytest.raises(ConfigError, match="Unknown key 'splits.tests'. Did you mean 'test'"):
         Arrays(tmp_path, splits={"tests": "x"})
+
+
+@pytest.mark.parametrize(("scale", "norm"), [("auto", 45.0), (3.0, 3.0), (2, 2.0)])
+@pytest.mark.parametrize("unit", [1e-4, 1.0, 1e3])
+def test_features_are_scaled_to_a_mean_norm_of_the_pool(
+    scale: str | float, norm: float, unit: float
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    features = unit * torch.randn(200, 5, generator=generator)
+    features[50:] *= 7
+    test = torch.full((4, 5), unit)
+    source = Tensors(features, torch.arange(200) % 2, test, torch.arange(4) % 2)
+    data = ALDataModule(source, dev_fraction=0.2, scale=scale)
+    data.setup()
+    pool = data.pool.unlabeled_rows().load()
+    assert pool.norm(dim=1).mean().item() == pytest.approx(norm, rel=1e-4)
+    raw = features[data.pool.unlabeled_indices]
+    assert data.mean_norm == pytest.approx(raw.norm(dim=1).mean().item(), rel=1e-5)
+    factor = data.pool.scale
+    torch.testing.assert_close(pool, raw * factor)
+    torch.testing.assert_close(
+        pool[[3, 1]], data.pool.unlabeled_rows().take(torch.tensor([3, 1])).load()
+    )
+    data.label(data.pool.unlabeled_indices[:3])
+    torch.testing.assert_close(data.pool.labeled_rows().load(), raw[:3] * factor)
+    ((epoch, _),) = data.train_dataloader()
+    assert torch.isin(epoch, raw[:3] * factor).all()
+    (batch,) = data.eval_dataloader("test")
+    torch.testing.assert_close(batch[0], test * factor)
+    (batch,) = data.eval_dataloader("dev")
+    torch.testing.assert_close(batch[0], features[data.dev_indices] * factor)
+
+
+def test_features_may_be_left_alone() -> None:
+    data = ALDataModule(Tensors(torch.zeros(20, 2), torch.arange(20) % 2), scale="none")
+    data.setup()
+    assert data.pool.scale == 1
+    with pytest.raises(DataError, match="got a pool of zeros, which cannot be scaled"):
+        ALDataModule(Tensors(torch.zeros(20, 2), torch.arange(20) % 2)).setup()

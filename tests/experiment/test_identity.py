@@ -10,8 +10,12 @@ NOW = {
         "_target_": "dal.data.Arrays",
         "path": "d",
         "splits": {"train": "train", "test": "test"},
+        "batch_size": 128,
+        "dev_fraction": 0.1,
+        "test_fraction": 0.2,
+        "split_seed": 0,
+        "scale": "none",
     },
-    "datamodule": {"batch_size": 128, "dev_fraction": 0.1, "test_fraction": 0.2, "split_seed": 0},
     "extraction": {},
     "head": {"_target_": "dal.heads.LinearHead", "optimizer": {"_target_": "torch.optim.RAdam"}},
     "run_dir": "here",
@@ -46,9 +50,9 @@ def test_a_moved_class_and_a_renamed_key_are_the_same_run() -> None:
 def test_another_class_or_value_is_another_run() -> None:
     other = copy.deepcopy(NOW)
     other["head"]["_target_"] = "dal.heads.Head"  # type: ignore[index]
-    other["datamodule"]["dev_fraction"] = 0.2  # type: ignore[index]
+    other["data"]["dev_fraction"] = 0.2  # type: ignore[index]
     assert differences(BEFORE, other) == [
-        "datamodule.dev_fraction: 0.1 → 0.2",
+        "data.dev_fraction: 0.1 → 0.2",
         "head._target_: 'LinearHead' → 'Head'",
     ]
 

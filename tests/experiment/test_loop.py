@@ -123,7 +123,7 @@ def test_a_run_of_an_earlier_version_resumes(short_loop: Loop, tmp_path: Path) -
 
 
 def test_unlabeled_examples_are_no_experiment(short_loop: Loop) -> None:
-    unlabeled = ALDataModule(Tensors(torch.zeros(30, 2)))
+    unlabeled = ALDataModule(Tensors(torch.ones(30, 2)))
     with pytest.raises(DataError, match="labels of the train examples, got none"):
         short_loop(datamodule=unlabeled).run()
 
