@@ -18,7 +18,7 @@ HELP = "a fit of the head, against the same steps in bare PyTorch"
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    """Adds what can be varied."""
+    """Adds the options of this bench."""
     command.add_argument("--labels", type=positive, default=200, help="labeled examples")
     command.add_argument("--features", type=positive, default=384, help="dimension of a feature")
     command.add_argument("--classes", type=positive, default=10, help="number of classes")
@@ -27,7 +27,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def bare_fit(features: "Tensor", labels: "Tensor", num_classes: int, num_epochs: int) -> None:
-    """The steps of a fit in the plainest PyTorch, on one thread, which is its fastest."""
+    """The steps of a fit in plain PyTorch, on one thread, with which it is fastest."""
     import torch
     import torch.nn.functional as F
 

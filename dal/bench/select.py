@@ -52,7 +52,7 @@ PROBLEMS = {
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    """Adds what can be varied."""
+    """Adds the options of this bench."""
     command.add_argument("--problem", choices=PROBLEMS, default="cifar10", help="its size")
     command.add_argument(
         "--strategies",
@@ -123,7 +123,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, object]:
 
 
 def matmul_rate(device: "torch.device") -> float:
-    """Floating-point operations a second in a large float32 matrix product, the median of five."""
+    """Floating-point operations per second in a large float32 matrix product, median of five."""
     import torch
 
     from dal.runtime import devices
@@ -139,7 +139,7 @@ def matmul_rate(device: "torch.device") -> float:
 
 
 def floor_flops(name: str, problem: Problem, strategy: "Strategy") -> float:
-    """Operations that a strategy must do in its known best form; 0 where there is no such count."""
+    """Operations that a strategy must do in its best known form; 0 where there is no count."""
     n, k, d, b = problem.pool, problem.num_classes, NUM_FEATURES, problem.num
     steps = getattr(strategy, "oversample", 2) * b
     logits = 2 * n * d * k

@@ -12,7 +12,7 @@ def test_every_batch_is_full_and_drawn_as_defined(num_rows: int, size: int, seed
     batches = EpochBatches(features, labels, size, torch.Generator().manual_seed(seed))
     expected = torch.Generator().manual_seed(seed)
     assert len(batches) == 1
-    for _ in range(2):  # two epochs, drawn anew
+    for _ in range(2):  # two epochs, drawn separately
         ((x, y),) = list(batches)
         assert y.tolist() == reference.epoch_rows(num_rows, size, expected)
         assert x.shape == (*y.shape, 1)

@@ -28,7 +28,7 @@ SLURM_JOB = {"SLURM_JOB_ID": "7", "SLURM_NTASKS": "1", "SLURM_JOB_NAME": "dal", 
 
 @pytest.fixture
 def restored() -> Iterator[None]:
-    """After a stop all signals are ignored, which the tests that follow shall not inherit."""
+    """After a stop all signals are ignored, which later tests must not inherit."""
     previous = {number: signal.getsignal(number) for number in STOP_SIGNALS}
     yield
     for number, handler in previous.items():
