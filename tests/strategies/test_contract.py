@@ -3,6 +3,7 @@
 import inspect
 import subprocess
 import sys
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -15,11 +16,10 @@ from torch import Tensor, nn
 
 from dal import strategies
 from dal.cli import config
-from dal.data import FeatureRows
 from dal.errors import DataError, StrategyError
 from dal.functional import ranking, uncertainty
 from dal.strategies import Entropy, LeastConfidence, Margin, Query, Random, Strategy
-from dal.strategies.testing import check
+from dal.strategies.testing import check, make_query
 
 NAMES = sorted(path.stem for path in (config.folder() / "strategy").glob("*.yaml"))
 
@@ -50,15 +50,9 @@ def query(
     seed: int = 0,
     scale: float = 1.0,
 ) -> Query:
-    generator = torch.Generator().manual_seed(5)
-    return Query(
-        pool=FeatureRows(pool),
-        labeled=FeatureRows(torch.randn(num_labeled, pool.shape[1], generator=generator)),
-        labels=torch.randint(num_classes, (num_labeled,), generator=generator),
-        head=head(pool.shape[1], num_classes, scale),
-        num=num,
-        generator=torch.Generator().manual_seed(seed),
-    )
+    """As :func:`make_query`, with a linear head."""
+    asked = make_query(pool, num, num_labeled, num_classes, seed)
+    return replace(asked, head=head(pool.shape[1], num_classes, scale))
 
 
 def drawn_pool(num_rows: int, seed: int, num_features: int = 4) -> Tensor:
@@ -173,7 +167,7 @@ def test_a_diverged_head_is_named() -> None:
     linear = nn.Linear(4, 3)
     linear.weight.data.fill_(float("nan"))
     asked = query(drawn_pool(9, 0), 2)
-    diverged = Query(asked.pool, asked.labeled, asked.labels, linear, 2, asked.generator)
+    diverged = replace(asked, head=linear)
     with pytest.raises(DataError, match="the head has diverged"):
         Margin().select(diverged)
 
