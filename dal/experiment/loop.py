@@ -150,6 +150,8 @@ class ALLoop:
         if record is None:
             return Progress([], [], [])
         results, acquired, diagnostics = record.progress()
+        if not results:  # whatever else is there: such a run begins from scratch
+            return Progress([], [], [])
         # A run that was killed between two files has selected for a cycle that is not finished.
         num_selected = min(len(results), self.num_acq)
         return Progress(
