@@ -225,6 +225,17 @@ def test_bad_features_are_one_message(
         (["+head.optimizer.weight_dekay=1"], "Did you mean 'weight_decay'?"),
         (["+trainer.max_epoch=1"], "Did you mean 'max_epochs'?"),
         (["head.optimizer.lr=-1"], "Invalid learning rate: -1"),
+        (["head.optimizer.lr=high"], "Expected a number for 'head.optimizer.lr', got 'high'"),
+        (["trainer.max_epochs=lots"], "Expected a number for 'trainer.max_epochs', got 'lots'"),
+        (["trainer.max_epochs=1.5"], "Expected an integer for 'trainer.max_epochs', got 1.5"),
+        (["trainer.max_epochs=true"], "Expected a number for 'trainer.max_epochs', got True"),
+        (["trainer.max_epochs=0"], "trainer.max_epochs of at least 1, got 0"),
+        (["+trainer.max_steps=0"], "trainer.max_steps of at least 1, got 0"),
+        (["trainer.max_epochs=-1"], "Expected a fit that ends, got trainer.max_epochs=-1"),
+        (["strategy.subset_size=x"], "Expected a number for 'strategy.subset_size', got 'x'"),
+        (["strategy.subset_size=-5"], "`subset_size` of at least 1, got -5"),
+        (["al.acq_size=-3"], "`acq_size` of at least 1, got -3"),
+        (["al.acq_size=many"], "could not be converted to Integer"),
         (["head.optimizer.lr=1e30"], "the head has diverged"),
         (["seed=abc"], "could not be converted to Integer"),
         (["seed=-1"], "`seed` of at least 0, got -1"),
@@ -245,6 +256,19 @@ def test_bad_arguments_are_one_message(
     assert message in err.replace("\n", " ")
     assert "Traceback" not in err
     assert not list(tmp_path.glob("outputs/*/*/*/curve.csv"))
+
+
+def test_a_wrong_value_costs_no_run(command: Command, tmp_path: Path) -> None:
+    assert command(*SHORT)[0] == 0
+    run_dir = tmp_path / "outputs" / "digits" / "bait_binary" / "seed_0"
+    before = {path.name: path.read_bytes() for path in run_dir.iterdir()}
+    for wrong in ("eval_split=validatoin", "al.acq_size=10000", "head.optimizer.lr=high"):
+        status, _, err = command(*SHORT, wrong, "overwrite=true")
+        assert status == 1
+        assert "overwrite=true" not in err
+        assert {path.name: path.read_bytes() for path in run_dir.iterdir()} == before
+        # The mistake is named, and no way to delete what is there.
+        assert command(*SHORT, wrong)[2] == err or wrong == "al.acq_size=10000"
 
 
 def test_misspelt_keys_in_an_experiment(command: Command, tmp_path: Path) -> None:

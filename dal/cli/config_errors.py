@@ -2,9 +2,10 @@
 
 import inspect
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
-from typing import Any
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -49,18 +50,20 @@ def check_keys(config: Mapping[str, Any], schema: type[Root] = Root) -> None:
     for key in given:
         if key not in known:
             raise ConfigError(f"Unknown key '{key}'. {did_you_mean(key, known)}")
-    check_arguments(config)
+    # First the trainer: the schedule of a head takes its number of epochs from there.
+    check_arguments({"trainer": config["trainer"], **config})
 
 
 def check_arguments(config: Mapping[str, Any], prefix: str = "") -> None:
-    """Checks that every key beside a ``_target_`` is an argument of that target.
+    """Checks that what is beside a ``_target_`` are arguments of that target, numbers as numbers.
 
     Args:
         config: A part of a configuration, resolved, as plain mappings.
         prefix: The dotted key of ``config`` itself, with a dot at its end.
 
     Raises:
-        ConfigError: If a target cannot be imported, or a key is no argument of it.
+        ConfigError: If a target cannot be imported, a key is no argument of it, or a value is no
+            number where the target takes nothing else.
     """
     if "_target_" in config:
         _check_target(config, prefix)
@@ -72,17 +75,46 @@ def check_arguments(config: Mapping[str, Any], prefix: str = "") -> None:
 def _check_target(config: Mapping[str, Any], prefix: str) -> None:
     target = config["_target_"]
     try:
-        parameters = inspect.signature(get_object(target)).parameters
+        called = get_object(target)
+        parameters = _parameters(called)
     except Exception as error:  # an import runs any code
+        # Hydra's own text ends with the cause: it is enough.
+        cause = str(error.__cause__ or error).rpartition("\n")[2]
         raise ConfigError(
-            f"Cannot import {target}, the value of {prefix}_target_: {error}"
+            f"Cannot import {target}, the value of {prefix}_target_: {cause}"
         ) from error
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-        return
-    for key in config:
-        if not key.startswith("_") and key not in parameters:
+    is_open = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    for key, value in config.items():
+        if key.startswith("_"):
+            continue
+        if key in parameters:
+            _check_number(f"{prefix}{key}", value, parameters[key].annotation)
+        elif not is_open:
             hint = did_you_mean(key, parameters) if parameters else "It takes none."
             raise ConfigError(f"Unknown key '{prefix}{key}': {target} has no such argument. {hint}")
+
+
+def _parameters(called: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(called, eval_str=True).parameters
+    except NameError:  # an annotation names what is imported for type checkers alone
+        return inspect.signature(called).parameters
+
+
+def _check_number(key: str, value: Any, annotation: Any) -> None:
+    """Refuses a text, a truth value or a fraction where the annotation allows numbers alone."""
+    is_union = get_origin(annotation) in (Union, UnionType)
+    kinds = {
+        kind
+        for kind in (get_args(annotation) if is_union else (annotation,))
+        if getattr(kind, "__name__", "") not in ("NoneType", "Tensor")  # no tensor is from YAML
+    }
+    if not kinds & {int, float} or kinds - {int, float, bool}:
+        return
+    if isinstance(value, str) or (isinstance(value, bool) and bool not in kinds):
+        raise ConfigError(f"Expected a number for '{key}', got {value!r}.")
+    if isinstance(value, float) and float not in kinds:
+        raise ConfigError(f"Expected an integer for '{key}', got {value!r}.")
 
 
 def explain(error: Exception, overrides: Sequence[str], config_name: str = "config") -> str | None:

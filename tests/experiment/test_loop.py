@@ -286,7 +286,13 @@ def test_another_version_is_mentioned(short_loop: Loop, tmp_path: Path) -> None:
         (
             {"trainer": partial(DEFAULT_TRAINER, max_epochs=0)},
             ConfigError,
-            "max_epochs to at least 1",
+            "max_epochs of at least 1, got 0",
+        ),
+        ({"trainer": partial(DEFAULT_TRAINER, max_epochs=-1)}, ConfigError, "a fit that ends"),
+        (
+            {"trainer": partial(DEFAULT_TRAINER, max_epochs="9")},
+            ConfigError,
+            "cannot be made|got 9",
         ),
         ({"trainer": partial(L.Trainer, devices=0)}, ConfigError, "trainer cannot be made"),
         ({"trainer": partial(DEFAULT_TRAINER, max_epoch=1)}, ConfigError, "trainer cannot be made"),
@@ -308,6 +314,12 @@ def test_no_acquisition_is_one_point(short_loop: Loop) -> None:
     curve = short_loop(num_acq=0).run()
     assert curve.num_labeled.tolist() == [4]
     assert curve.auc == curve.auc_trapezoid == curve.final_accuracy
+
+
+def test_a_fit_may_end_by_steps_or_time(short_loop: Loop) -> None:
+    for end in ({"max_steps": 4}, {"max_time": "00:00:00:01", "max_steps": 2}):
+        trainer = partial(DEFAULT_TRAINER, max_epochs=-1, accelerator="cpu", **end)
+        assert len(short_loop(trainer=trainer, num_acq=0).run().results) == 1
 
 
 def test_a_diverged_head_is_named(short_loop: Loop) -> None:
