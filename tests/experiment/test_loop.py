@@ -292,7 +292,7 @@ def test_another_version_is_mentioned(short_loop: Loop, tmp_path: Path) -> None:
         (
             {"trainer": partial(DEFAULT_TRAINER, max_epochs="9")},
             ConfigError,
-            "cannot be made|got 9",
+            "at least 1, got '9'",
         ),
         ({"trainer": partial(L.Trainer, devices=0)}, ConfigError, "trainer cannot be made"),
         ({"trainer": partial(DEFAULT_TRAINER, max_epoch=1)}, ConfigError, "trainer cannot be made"),
