@@ -102,7 +102,21 @@ def test_a_multirun_is_every_combination(command: Command, tmp_path: Path) -> No
     found = {str(path.parent) for path in tmp_path.glob("outputs/*/*/*/summary.json")}
     assert len(found) == 4
     for run in ("random seed 0", "random seed 1", "margin seed 0", "margin seed 1"):
-        assert f"digits {run}" in out
+        assert f"digits {run}: AUC" in out
+    assert "(4 of 4 runs)" in out
+    assert out.endswith("Compare them: python -m dal.report outputs/digits\n")
+    table = [line.split() for line in out.splitlines()]
+    for strategy in ("random", "margin"):
+        summaries = [
+            json.loads(
+                (tmp_path / f"outputs/digits/{strategy}/seed_{seed}/summary.json").read_text()
+            )
+            for seed in (0, 1)
+        ]
+        auc = [summary["auc"] for summary in summaries]
+        row = [strategy, "2", f"{np.mean(auc):.2f}", "±", f"{np.std(auc, ddof=1):.2f}"]
+        assert row in [words[:5] for words in table]
+    assert [path.name for path in (tmp_path / "outputs").iterdir()] == ["digits"]
 
 
 def test_a_failing_job_leaves_the_others(command: Command, tmp_path: Path) -> None:
@@ -115,7 +129,8 @@ def test_a_failing_job_leaves_the_others(command: Command, tmp_path: Path) -> No
         "num_acq = 9999 + 10 × 2 = 10019 examples, got 1131. Ask for fewer, or lower "
         "dev_fraction.\n"
     )
-    assert "labels" in out
+    assert "digits random seed 0: AUC" in out
+    assert "(2 of 2 runs)" in out
     assert (tmp_path / "outputs" / "digits" / "random" / "seed_0" / "summary.json").exists()
 
 
