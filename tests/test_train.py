@@ -252,6 +252,11 @@ def test_bad_features_are_one_message(
         (["al.acq_size=-3"], "`acq_size` of at least 1, got -3"),
         (["al.acq_size=many"], "could not be converted to Integer"),
         (["head.optimizer.lr=1e30"], "the head has diverged"),
+        (
+            ["strategy=typiclust", "strategy.num_neighbours=5"],
+            "Unknown key 'strategy.num_neighbours'. Known: strategy.",
+        ),
+        (["strategy._target_=dal.strategies.Nothing"], "No module named 'dal.strategies.Nothing'"),
         (["seed=abc"], "could not be converted to Integer"),
         (["seed=-1"], "`seed` of at least 0, got -1"),
         (["eval_split=val"], "Unknown `eval_split` 'val'"),
@@ -298,6 +303,18 @@ def test_misspelt_keys_in_an_experiment(command: Command, tmp_path: Path) -> Non
         status, _, err = command("--config-dir", "mine", "+experiment=x")
         assert status == 1
         assert hint in err.replace("\n", " ")
+
+
+def test_an_experiment_without_its_package_is_told_the_line(
+    command: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "mine" / "experiment").mkdir(parents=True)
+    for text in ("name: x\n", "al: {num_acq: 1}\n", "defaults:\n  - override /strategy: margin\n"):
+        (tmp_path / "mine" / "experiment" / "x.yaml").write_text(text)
+        status, _, err = command("--config-dir", "mine", "+experiment=x")
+        assert status == 1
+        assert "Add `# @package _global_` as its first line" in err
+        assert "Did you mean" not in err
 
 
 def test_another_configuration_in_the_directory(command: Command) -> None:

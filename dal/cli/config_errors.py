@@ -1,5 +1,6 @@
 """Errors of a configuration in plain words: unknown keys, wrong arguments, Hydra's exceptions."""
 
+import difflib
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -140,8 +141,17 @@ def explain(error: Exception, overrides: Sequence[str], config_name: str = "conf
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
     text = f"{error}\n{cause}" if cause is not error else str(error)
     key = _unknown_key(text)
+    packaged = re.search(r"Could not override '[\w/]+@(\w+)\.", text)
+    if key is not None or packaged:
+        group = packaged[1] if packaged else (key or "").partition(".")[0]
+        chosen = [override for override in overrides if override.startswith(f"+{group}=")]
+        if chosen and group not in {known.name for known in fields(Root)}:
+            return (
+                f"The file of {chosen[0]} sets keys of a group '{group}', and there is none. Add "
+                "`# @package _global_` as its first line: its keys are then those of the root."
+            )
     if key is not None:
-        return f"Unknown key '{key}'. {did_you_mean(key, _known_keys(overrides, key, config_name))}"
+        return f"Unknown key '{key}'. {_hint(key, _known_keys(overrides, key, config_name))}"
     if isinstance(cause, MissingMandatoryValue):
         key = cause.full_key
         return f"Expected a value for '{key}', got none. Give it with {key}=..."
@@ -184,6 +194,19 @@ def _known_keys(overrides: Sequence[str], unknown: str, config_name: str) -> set
             continue
         return groups | set(_dotted_keys(composed))
     return groups
+
+
+def _hint(key: str, known: set[str]) -> str:
+    """Names keys of the same group if it has any: those of others are no misspelling."""
+    group, _, name = key.rpartition(".")
+    names = [other.rpartition(".")[2] for other in known if other.rpartition(".")[0] == group]
+    names = sorted(name for name in names if not name.startswith("_"))
+    if not group or not names:
+        return did_you_mean(key, known)
+    close = difflib.get_close_matches(name, names, n=1)
+    if close:
+        return f"Did you mean '{group}.{close[0]}'?"
+    return f"Known: {', '.join(f'{group}.{name}' for name in names)}."
 
 
 def _dotted_keys(config: Any, prefix: str = "") -> Iterator[str]:
