@@ -8,7 +8,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from dal.cli import command, config, config_errors
+from dal.cli import command, config, config_errors, terminal
 from dal.errors import ConfigError, DataError
 from dal.runtime import files
 
@@ -87,15 +87,26 @@ def _copy(entry: "Entry", out: Path, split: str) -> None:
             ) from error
 
 
+def title(cfg: DictConfig) -> str:
+    """The name of an extraction in messages."""
+    return f"the extraction for {cfg.name}"
+
+
+def job(cfg: DictConfig) -> None:
+    """One job as Hydra's launchers take it."""
+    command.run_job(cfg, "extract", title, _extract_here)
+
+
+def _extract_here(cfg: DictConfig) -> None:
+    extract(cfg, terminal.console())
+
+
 def main() -> None:
     """The command: exits with 0 if the features are there, with 1 if they are not."""
-    console = Console(highlight=False)
-
-    def job(cfg: DictConfig) -> None:
-        extract(cfg, console)
-
-    command.run("extract", lambda cfg: f"the extraction for {cfg.name}", job).end_process()
+    command.run("extract", job).end_process()
 
 
 if __name__ == "__main__":
-    main()
+    from dal import extract as module
+
+    module.main()  # not as __main__, whose functions other processes could not import

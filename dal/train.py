@@ -9,7 +9,8 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from dal.cli import command, config, config_errors
+from dal.cli import command, config, config_errors, summary, terminal
+from dal.cli.series import Series
 from dal.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def train(cfg: DictConfig, console: Console) -> "LearningCurve":
         for key in ("head", "strategy", "trainer", "logger")
     }
     datamodule = config.datamodule(cfg, parts["trainer"])
-    live = LiveProgress(console, title(cfg), num_cycles=cfg.al.num_acq + 1)
+    live = LiveProgress(console, title(cfg), cfg.al.num_acq + 1, Series.current())
     if isinstance(datamodule.source, Embedded):
         datamodule.source.extractor.listener = ExtractionProgress(live.console, live.progress)
     loop = ALLoop(
@@ -70,7 +71,7 @@ def train(cfg: DictConfig, console: Console) -> "LearningCurve":
             "Expected one device with -m, or one run with several: every process would start the "
             "whole series. Run them one by one, or with trainer.devices=1."
         )
-    console.quiet = not loop.processes.is_first
+    console.quiet = console.quiet or not loop.processes.is_first
     with live:
         num_before = None
         for result in loop.cycles():
@@ -82,7 +83,9 @@ def train(cfg: DictConfig, console: Console) -> "LearningCurve":
                     live.resumed(loop.curve.results[:-1])
             live.cycle_finished(result)
     if num_before is None:
-        console.print(f"{title(cfg)} is complete already; overwrite=true would run it again.")
+        console.print(
+            f"{title(cfg)} is complete already; overwrite=true would run it again.", soft_wrap=True
+        )
     return loop.curve
 
 
@@ -93,21 +96,36 @@ def _scaling(datamodule: "ALDataModule") -> str:
     )
 
 
+def job(cfg: DictConfig) -> float | None:
+    """One job as Hydra's launchers take it; its value is the AUC, for sweepers that optimize it."""
+    return command.run_job(cfg, "config", title, _train_and_show)
+
+
+def _train_and_show(cfg: DictConfig) -> float:
+    console = terminal.console()
+    series = Series.current()
+    if series is None and terminal.is_first_process():
+        # At once, before the seconds that it takes to load what computes.
+        console.print(f"{title(cfg)} in {cfg.run_dir}", soft_wrap=True)
+    if series is not None and not series.is_here:
+        console.quiet = terminal.is_live(console)  # the command's own bar is there
+    curve = train(cfg, console)
+    if series is None:
+        console.print(summary.run_summary(curve, str(Path(cfg.run_dir))), soft_wrap=True)
+    return curve.auc
+
+
 def main() -> None:
     """The command. Exits with 0 if every job succeeded, with 1 if not, else as ``command.run``."""
-    console = Console(highlight=False)
-    finished: list[tuple[str, LearningCurve, str]] = []
-
-    def job(cfg: DictConfig) -> None:
-        finished.append((title(cfg), train(cfg, console), str(Path(cfg.run_dir))))
-
-    outcome = command.run("config", title, job)
-    if finished:
-        from dal.cli.console import summary
-
-        console.print(summary(finished), soft_wrap=True)
+    outcome = command.run("config", job)
+    if outcome.succeeded:
+        terminal.console().print(
+            summary.series_summary(outcome.succeeded, outcome.best), soft_wrap=True
+        )
     outcome.end_process()
 
 
 if __name__ == "__main__":
-    main()
+    from dal import train as module
+
+    module.main()  # not as __main__, whose functions other processes could not import

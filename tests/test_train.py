@@ -102,7 +102,21 @@ def test_a_multirun_is_every_combination(command: Command, tmp_path: Path) -> No
     found = {str(path.parent) for path in tmp_path.glob("outputs/*/*/*/summary.json")}
     assert len(found) == 4
     for run in ("random seed 0", "random seed 1", "margin seed 0", "margin seed 1"):
-        assert f"digits {run}" in out
+        assert f"digits {run}: AUC" in out
+    assert "(4 of 4 runs)" in out
+    assert out.endswith("Compare them: python -m dal.report outputs/digits\n")
+    table = [line.split() for line in out.splitlines()]
+    for strategy in ("random", "margin"):
+        summaries = [
+            json.loads(
+                (tmp_path / f"outputs/digits/{strategy}/seed_{seed}/summary.json").read_text()
+            )
+            for seed in (0, 1)
+        ]
+        auc = [summary["auc"] for summary in summaries]
+        row = [strategy, "2", f"{np.mean(auc):.2f}", "±", f"{np.std(auc, ddof=1):.2f}"]
+        assert row in [words[:5] for words in table]
+    assert [path.name for path in (tmp_path / "outputs").iterdir()] == ["digits"]
 
 
 def test_a_failing_job_leaves_the_others(command: Command, tmp_path: Path) -> None:
@@ -115,7 +129,8 @@ def test_a_failing_job_leaves_the_others(command: Command, tmp_path: Path) -> No
         "num_acq = 9999 + 10 × 2 = 10019 examples, got 1131. Ask for fewer, or lower "
         "dev_fraction.\n"
     )
-    assert "labels" in out
+    assert "digits random seed 0: AUC" in out
+    assert "(2 of 2 runs)" in out
     assert (tmp_path / "outputs" / "digits" / "random" / "seed_0" / "summary.json").exists()
 
 
@@ -225,7 +240,23 @@ def test_bad_features_are_one_message(
         (["+head.optimizer.weight_dekay=1"], "Did you mean 'weight_decay'?"),
         (["+trainer.max_epoch=1"], "Did you mean 'max_epochs'?"),
         (["head.optimizer.lr=-1"], "Invalid learning rate: -1"),
+        (["head.optimizer.lr=high"], "Expected a number for 'head.optimizer.lr', got 'high'"),
+        (["trainer.max_epochs=lots"], "Expected a number for 'trainer.max_epochs', got 'lots'"),
+        (["trainer.max_epochs=1.5"], "Expected an integer for 'trainer.max_epochs', got 1.5"),
+        (["trainer.max_epochs=true"], "Expected a number for 'trainer.max_epochs', got True"),
+        (["trainer.max_epochs=0"], "trainer.max_epochs of at least 1, got 0"),
+        (["+trainer.max_steps=0"], "trainer.max_steps of at least 1, got 0"),
+        (["trainer.max_epochs=-1"], "Expected a fit that ends, got trainer.max_epochs=-1"),
+        (["strategy.subset_size=x"], "Expected a number for 'strategy.subset_size', got 'x'"),
+        (["strategy.subset_size=-5"], "`subset_size` of at least 1, got -5"),
+        (["al.acq_size=-3"], "`acq_size` of at least 1, got -3"),
+        (["al.acq_size=many"], "could not be converted to Integer"),
         (["head.optimizer.lr=1e30"], "the head has diverged"),
+        (
+            ["strategy=typiclust", "strategy.num_neighbours=5"],
+            "Unknown key 'strategy.num_neighbours'. Known: strategy.",
+        ),
+        (["strategy._target_=dal.strategies.Nothing"], "No module named 'dal.strategies.Nothing'"),
         (["seed=abc"], "could not be converted to Integer"),
         (["seed=-1"], "`seed` of at least 0, got -1"),
         (["eval_split=val"], "Unknown `eval_split` 'val'"),
@@ -247,6 +278,19 @@ def test_bad_arguments_are_one_message(
     assert not list(tmp_path.glob("outputs/*/*/*/curve.csv"))
 
 
+def test_a_wrong_value_costs_no_run(command: Command, tmp_path: Path) -> None:
+    assert command(*SHORT)[0] == 0
+    run_dir = tmp_path / "outputs" / "digits" / "bait_binary" / "seed_0"
+    before = {path.name: path.read_bytes() for path in run_dir.iterdir()}
+    for wrong in ("eval_split=validatoin", "al.acq_size=10000", "head.optimizer.lr=high"):
+        status, _, err = command(*SHORT, wrong, "overwrite=true")
+        assert status == 1
+        assert "overwrite=true" not in err
+        assert {path.name: path.read_bytes() for path in run_dir.iterdir()} == before
+        # The mistake is named, and no way to delete what is there.
+        assert command(*SHORT, wrong)[2] == err or wrong == "al.acq_size=10000"
+
+
 def test_misspelt_keys_in_an_experiment(command: Command, tmp_path: Path) -> None:
     (tmp_path / "mine" / "experiment").mkdir(parents=True)
     file = tmp_path / "mine" / "experiment" / "x.yaml"
@@ -259,6 +303,18 @@ def test_misspelt_keys_in_an_experiment(command: Command, tmp_path: Path) -> Non
         status, _, err = command("--config-dir", "mine", "+experiment=x")
         assert status == 1
         assert hint in err.replace("\n", " ")
+
+
+def test_an_experiment_without_its_package_is_told_the_line(
+    command: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "mine" / "experiment").mkdir(parents=True)
+    for text in ("name: x\n", "al: {num_acq: 1}\n", "defaults:\n  - override /strategy: margin\n"):
+        (tmp_path / "mine" / "experiment" / "x.yaml").write_text(text)
+        status, _, err = command("--config-dir", "mine", "+experiment=x")
+        assert status == 1
+        assert "Add `# @package _global_` as its first line" in err
+        assert "Did you mean" not in err
 
 
 def test_another_configuration_in_the_directory(command: Command) -> None:

@@ -1,10 +1,14 @@
 """Start, failure and end of the commands that Hydra configures."""
 
+import logging
 import os
 import sys
+import threading
+import time
 import traceback
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from typing import Any, NamedTuple, Self
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -12,106 +16,229 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn
 
-from dal.cli import config, config_errors
+from dal import __version__
+from dal.cli import config, config_errors, summary, terminal
+from dal.cli.series import FinishedJob, Series
 from dal.errors import DalError
 from dal.runtime import signals
 
 INTERRUPTED = 130  # the shell's status of a command ended by Ctrl-C
+WATCH_SECONDS = 0.5  # between two looks at the jobs in other processes
+
+# A job as Hydra's launchers take it: a function of a module, to be sent to another process.
+Job = Callable[[DictConfig], float | None]
 
 
 class Outcome(NamedTuple):
-    """The outcome of the jobs of a command line.
+    """The outcome of the jobs of a multirun; empty after a single run.
 
     Attributes:
-        num_jobs: How many there were.
-        failures: Title and message of each job that failed.
+        jobs: All that have ended.
+        best: What an optimizing sweeper has found; see :meth:`dal.cli.series.Series.best`.
     """
 
-    num_jobs: int
-    failures: list[tuple[str, str]]
+    jobs: Sequence[FinishedJob] = ()
+    best: Mapping[str, Any] = {}
+
+    @property
+    def succeeded(self) -> list[FinishedJob]:
+        """Those that have not failed."""
+        return [job for job in self.jobs if job.message is None]
+
+    @property
+    def failed(self) -> list[FinishedJob]:
+        """The others."""
+        return [job for job in self.jobs if job.message is not None]
 
     def end_process(self) -> None:
         """Ends the process with status 1 if a job failed; those of a multirun are listed again."""
-        if self.num_jobs > 1 and self.failures:
-            errors = Console(stderr=True, highlight=False)
-            errors.print(f"{len(self.failures)} of {self.num_jobs} jobs failed:")
-            for name, message in self.failures:
-                line = f"{name}: {' '.join(message.split())}"
+        if not self.failed:
+            return
+        if len(self.jobs) > 1:
+            errors = terminal.error_console()
+            errors.print(f"{len(self.failed)} of {len(self.jobs)} jobs failed:")
+            for job in self.failed:
+                # Two jobs may have one title: they differ in their overrides.
+                line = f"{job.title} ({job.overrides}): {' '.join((job.message or '').split())}"
                 errors.print(f"  {escape(line)}", soft_wrap=True)
-        if self.failures:
-            sys.exit(1)
+        sys.exit(1)
 
 
-def run(
-    config_name: str, title: Callable[[DictConfig], str], job: Callable[[DictConfig], None]
-) -> Outcome:
-    """Runs the jobs of the command line; in a multirun a failed job does not stop the others.
+def run_job(
+    cfg: DictConfig, config_name: str, title: Callable[[DictConfig], str], job: Job
+) -> float | None:
+    """Runs one job; in a multirun a failed job does not stop the others.
 
     An error that the user can fix is one message on standard error. Others keep their traceback.
 
     Args:
-        config_name: The file in ``conf`` that the configuration starts from.
-        title: What to call a job in a message.
-        job: What to do with a composed configuration.
+        cfg: The composed configuration.
+        config_name: The file in ``conf`` that it started from.
+        title: What to call the job in a message.
+        job: What to do. What it returns is what a sweeper optimizes.
 
     Returns:
-        Their outcome. The process ends here if no job could be composed at all, if the user has
-        interrupted it, or, with status 75, if SIGTERM or SIGUSR1 has asked it to stop.
+        What the job returns; None if it fails in a multirun. A single run that fails ends the
+        process with status 1.
     """
+    _prepare_process()
+    hydra_config = HydraConfig.get()
+    overrides = list(hydra_config.overrides.task)
+    series = Series.current() if hydra_config.mode is RunMode.MULTIRUN else None
+    name, message, value = "run", None, None
+    began = time.monotonic()
+    try:
+        name = title(cfg)
+        value = job(cfg)
+    except DalError as error:
+        signals.check()
+        message = str(error)
+    except Exception as error:
+        signals.check()
+        message = config_errors.explain(error, overrides, config_name)
+        if message is None:
+            if series is None:
+                raise
+            # Hydra would raise it after all jobs, and their results would not be shown.
+            traceback.print_exc()
+            message = f"{type(error).__name__}: {error}"
+    signals.check()
+    if series is None:
+        if message is not None:
+            _print_error(name, message)
+            sys.exit(1)
+        return value
+    finished = FinishedJob(
+        number=hydra_config.job.num,
+        title=name,
+        overrides=" ".join(overrides),
+        run_dir=str(cfg.run_dir) if "run_dir" in cfg else "",
+        seconds=time.monotonic() - began,
+        process=os.getpid(),
+        message=message,
+    )
+    series.add(finished)
+    if series.is_here:
+        _report(finished, series, terminal.console())
+    return value
+
+
+def run(config_name: str, job: Job) -> Outcome:
+    """Runs the jobs of the command line.
+
+    Args:
+        config_name: The file in ``conf`` that the configuration starts from.
+        job: What to do with a composed configuration: a function of a module that calls
+            :func:`run_job`.
+
+    Returns:
+        Their outcome. The process ends here if a single run has failed, if no job could be composed
+        at all, if the user has interrupted it, or, with status 75, if SIGTERM or SIGUSR1 has asked
+        it to stop.
+    """
+    if "--version" in sys.argv[1:]:
+        print(f"dal {__version__}")
+        sys.exit(0)
+    _prepare_process()
+    errors = terminal.error_console()
+    overrides = [argument for argument in sys.argv[1:] if "=" in argument]
+    again = "Run the same command again to resume."
+    if "overwrite=true" in [override.lower() for override in overrides]:
+        again = "Run the same command without overwrite=true to resume it."
+    command = hydra.main(
+        version_base="1.3", config_path=str(config.folder()), config_name=config_name
+    )(job)
+    try:
+        with Watch(), signals.stoppable():
+            command()
+        return _outcome()
+    except signals.Stopped as stopped:
+        errors.print(f"Stopped by {stopped}. {again}")
+        sys.exit(signals.RESUMABLE)
+    except KeyboardInterrupt:
+        errors.print(f"Interrupted. {again}")
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        message = config_errors.explain(error, overrides, config_name)
+        outcome = _outcome()
+        if message is None and outcome.jobs and not outcome.succeeded:
+            return outcome  # a sweeper that has no result to choose from
+        if message is None and isinstance(error, OSError) and error.filename:
+            message = (
+                f"Cannot write {error.filename}: {error.strerror}. Choose another place with "
+                "output_root=DIR."
+            )
+        if message is None:
+            raise
+        errors.print("[bold red]Error:[/]", message, soft_wrap=True)
+        sys.exit(1)
+    finally:
+        series = Series.current()
+        if series is not None:
+            series.end()
+
+
+class Watch(threading.Thread):
+    """Reports the jobs of a series that end in other processes, while Hydra waits for them."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self._is_over = threading.Event()
+        self._reported: set[int] = set()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        self.join()
+
+    def run(self) -> None:
+        """Looks again and again until the series is over."""
+        while (series := Series.current()) is None or not series.is_parallel:
+            if self._is_over.wait(WATCH_SECONDS):
+                return
+        console = terminal.console()
+        columns = (TextColumn("{task.description}"), BarColumn(20))
+        bar = Progress(*columns, console=console, transient=True)
+        with bar if terminal.is_live(console) else nullcontext():
+            task = bar.add_task("", total=series.num_jobs)
+            is_over = False
+            while not is_over:
+                is_over = self._is_over.wait(WATCH_SECONDS)
+                jobs = series.finished()
+                for job in jobs:
+                    if job.number not in self._reported and job.process != os.getpid():
+                        self._reported.add(job.number)
+                        _report(job, series, console)
+                bar.update(task, completed=len(jobs), description=series.progress(jobs))
+
+
+def _prepare_process() -> None:
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # for classes of the user's own, as `python -m` finds them
     # Two threads that spin between the short steps of a fit take the cores from other processes.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Hydra would print its own errors, and shorten the traceback of ours, before we see them.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    errors = Console(stderr=True, highlight=False)
-    overrides = [argument for argument in sys.argv[1:] if "=" in argument]
-    failures: list[tuple[str, str]] = []
-    num_jobs = 0
+    logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)
 
-    def run_job(cfg: DictConfig) -> None:
-        nonlocal num_jobs
-        num_jobs += 1
-        name, message = "run", None
-        try:
-            name = title(cfg)
-            job(cfg)
-        except DalError as error:
-            signals.check()
-            message = str(error)
-        except Exception as error:
-            signals.check()
-            message = config_errors.explain(error, overrides, config_name)
-            if message is None:
-                if HydraConfig.get().mode is not RunMode.MULTIRUN:
-                    raise
-                # Hydra would raise it after all jobs, and their results would not be shown.
-                traceback.print_exc()
-                message = f"{type(error).__name__}: {error}"
-        signals.check()
-        if message is not None:
-            # Two jobs of a multirun may have one title: they differ in their overrides.
-            overridden = " ".join(HydraConfig.get().overrides.task)
-            failures.append((f"{name} ({overridden})", message))
-            errors.print(f"[bold red]Error[/] in {name}:", message, soft_wrap=True)
 
-    command = hydra.main(
-        version_base="1.3", config_path=str(config.folder()), config_name=config_name
-    )(run_job)
-    try:
-        with signals.stoppable():
-            command()
-    except signals.Stopped as stopped:
-        errors.print(f"Stopped by {stopped}. Run the same command again to resume.")
-        sys.exit(signals.RESUMABLE)
-    except KeyboardInterrupt:
-        errors.print("Interrupted. Run the same command again to resume.")
-        sys.exit(INTERRUPTED)
-    except Exception as error:
-        message = config_errors.explain(error, overrides, config_name)
-        if message is None:
-            raise
-        errors.print("[bold red]Error:[/]", message, soft_wrap=True)
-        sys.exit(1)
-    return Outcome(num_jobs, failures)
+def _outcome() -> Outcome:
+    series = Series.current()
+    return Outcome() if series is None else Outcome(series.finished(), series.best())
+
+
+def _report(job: FinishedJob, series: Series, console: Console) -> None:
+    if job.message is not None:
+        _print_error(job.title, job.message)
+    else:
+        line = summary.result_line(job, series.progress(series.finished()))
+        console.print(line, soft_wrap=True)
+
+
+def _print_error(name: str, message: str) -> None:
+    terminal.error_console().print(f"[bold red]Error[/] in {name}:", message, soft_wrap=True)

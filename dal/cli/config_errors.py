@@ -1,10 +1,12 @@
 """Errors of a configuration in plain words: unknown keys, wrong arguments, Hydra's exceptions."""
 
+import difflib
 import inspect
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
-from typing import Any
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -45,18 +47,20 @@ def check_keys(config: Mapping[str, Any], schema: type[Root] = Root) -> None:
     for key in [*config, *(f"al.{key}" for key in config["al"])]:
         if key not in known:
             raise ConfigError(f"Unknown key '{key}'. {did_you_mean(key, known)}")
-    check_arguments(config)
+    # First the trainer: the schedule of a head takes its number of epochs from there.
+    check_arguments({"trainer": config["trainer"], **config})
 
 
 def check_arguments(config: Mapping[str, Any], prefix: str = "") -> None:
-    """Checks that every key beside a ``_target_`` is an argument of that target.
+    """Checks that what is beside a ``_target_`` are arguments of that target, numbers as numbers.
 
     Args:
         config: A part of a configuration, resolved, as plain mappings.
         prefix: The dotted key of ``config`` itself, with a dot at its end.
 
     Raises:
-        ConfigError: If a target cannot be imported, or a key is no argument of it.
+        ConfigError: If a target cannot be imported, a key is no argument of it, or a value is no
+            number where the target takes nothing else.
     """
     if "_target_" in config:
         _check_target(config, prefix)
@@ -68,19 +72,52 @@ def check_arguments(config: Mapping[str, Any], prefix: str = "") -> None:
 def _check_target(config: Mapping[str, Any], prefix: str) -> None:
     target = config["_target_"]
     try:
-        parameters = inspect.signature(get_object(target)).parameters
+        called = get_object(target)
+        parameters = _parameters(called)
     except Exception as error:  # an import runs any code
+        # Hydra's own text ends with the cause: it is enough.
+        cause = str(error.__cause__ or error).rpartition("\n")[2]
         raise ConfigError(
-            f"Cannot import {target}, the value of {prefix}_target_: {error}"
+            f"Cannot import {target}, the value of {prefix}_target_: {cause}"
         ) from error
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-        return
-    # Beside the source's own arguments, `data` holds those of the datamodule.
-    known = {*parameters, *(datamodule_keys() if prefix == "data." else ())}
-    for key in config:
-        if not key.startswith("_") and key not in known:
-            hint = did_you_mean(key, known) if known else "It takes none."
+    if prefix == "data.":
+        # Beside the source's own arguments, `data` holds those of the datamodule.
+        from dal.data import ALDataModule
+
+        own = _parameters(ALDataModule)
+        parameters = {**parameters, **{key: own[key] for key in datamodule_keys()}}
+    is_open = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    for key, value in config.items():
+        if key.startswith("_"):
+            continue
+        if key in parameters:
+            _check_number(f"{prefix}{key}", value, parameters[key].annotation)
+        elif not is_open:
+            hint = did_you_mean(key, parameters) if parameters else "It takes none."
             raise ConfigError(f"Unknown key '{prefix}{key}': {target} has no such argument. {hint}")
+
+
+def _parameters(called: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(called, eval_str=True).parameters
+    except NameError:  # an annotation names what is imported for type checkers alone
+        return inspect.signature(called).parameters
+
+
+def _check_number(key: str, value: Any, annotation: Any) -> None:
+    """Refuses a text, a truth value or a fraction where the annotation allows numbers alone."""
+    is_union = get_origin(annotation) in (Union, UnionType)
+    kinds = {
+        kind
+        for kind in (get_args(annotation) if is_union else (annotation,))
+        if getattr(kind, "__name__", "") not in ("NoneType", "Tensor")  # no tensor is from YAML
+    }
+    if not kinds & {int, float} or kinds - {int, float, bool}:
+        return
+    if isinstance(value, str) or (isinstance(value, bool) and bool not in kinds):
+        raise ConfigError(f"Expected a number for '{key}', got {value!r}.")
+    if isinstance(value, float) and float not in kinds:
+        raise ConfigError(f"Expected an integer for '{key}', got {value!r}.")
 
 
 def explain(error: Exception, overrides: Sequence[str], config_name: str = "config") -> str | None:
@@ -106,8 +143,17 @@ def explain(error: Exception, overrides: Sequence[str], config_name: str = "conf
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
     text = f"{error}\n{cause}" if cause is not error else str(error)
     key = _unknown_key(text)
+    packaged = re.search(r"Could not override '[\w/]+@(\w+)\.", text)
+    if key is not None or packaged:
+        group = packaged[1] if packaged else (key or "").partition(".")[0]
+        chosen = [override for override in overrides if override.startswith(f"+{group}=")]
+        if chosen and group not in {known.name for known in fields(Root)}:
+            return (
+                f"The file of {chosen[0]} sets keys of a group '{group}', and there is none. Add "
+                "`# @package _global_` as its first line: its keys are then those of the root."
+            )
     if key is not None:
-        return f"Unknown key '{key}'. {did_you_mean(key, _known_keys(overrides, key, config_name))}"
+        return f"Unknown key '{key}'. {_hint(key, _known_keys(overrides, key, config_name))}"
     if isinstance(cause, MissingMandatoryValue):
         key = cause.full_key
         return f"Expected a value for '{key}', got none. Give it with {key}=..."
@@ -150,6 +196,19 @@ def _known_keys(overrides: Sequence[str], unknown: str, config_name: str) -> set
             continue
         return groups | set(_dotted_keys(composed))
     return groups
+
+
+def _hint(key: str, known: set[str]) -> str:
+    """Names keys of the same group if it has any: those of others are no misspelling."""
+    group, _, name = key.rpartition(".")
+    names = [other.rpartition(".")[2] for other in known if other.rpartition(".")[0] == group]
+    names = sorted(name for name in names if not name.startswith("_"))
+    if not group or not names:
+        return did_you_mean(key, known)
+    close = difflib.get_close_matches(name, names, n=1)
+    if close:
+        return f"Did you mean '{group}.{close[0]}'?"
+    return f"Known: {', '.join(f'{group}.{name}' for name in names)}."
 
 
 def _dotted_keys(config: Any, prefix: str = "") -> Iterator[str]:

@@ -1,43 +1,50 @@
-"""Progress bars, log lines and the summary that a command shows."""
+"""Progress bars and log lines that a command shows."""
 
-import os
 import time
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Self
 
 import lightning as L
-from rich.console import Console, Group
+from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
-from rich.text import Text
+from rich.table import Column
 
-from dal.experiment.curve import CycleResult, LearningCurve
+from dal.cli import terminal
+from dal.cli.series import Series
+from dal.experiment.curve import CycleResult
 from dal.extraction import ExtractionListener, ItemSplit
 
+WIDE = 100  # columns of a terminal that shows everything
 LINE_SECONDS = 10.0  # between two lines of progress in a log file
 
 
 def bars(console: Console) -> Progress:
-    """Progress bars for a terminal, which disappear at the end."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-        console=console,
-        disable=not console.is_terminal,
-        transient=True,
-    )
+    """Progress bars for a terminal, which disappear at the end.
+
+    On a narrow terminal they are short and without what is known anyway: the time left is what one
+    wants to see.
+    """
+    is_wide = console.width >= WIDE
+    columns: list[ProgressColumn] = [
+        TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis")),
+        BarColumn(40 if is_wide else 12),
+        MofNCompleteColumn(table_column=Column(no_wrap=True, min_width=5)),
+        TimeRemainingColumn(table_column=Column(no_wrap=True, min_width=7)),
+    ]
+    if is_wide:
+        columns.insert(3, TimeElapsedColumn())
+        columns.append(TextColumn("{task.fields[note]}"))
+    is_live = terminal.is_live(console)
+    return Progress(*columns, console=console, disable=not is_live, transient=True)
 
 
 class ExtractionProgress(ExtractionListener):
@@ -75,7 +82,7 @@ class ExtractionProgress(ExtractionListener):
         now = time.monotonic()
         rate = f"{self.num_computed / max(now - self.began, 1e-9):,.0f} {self.nouns}/s"
         self.progress.update(self.task, completed=self.done, note=rate)
-        if not self.console.is_terminal and now - self.shown > LINE_SECONDS:
+        if not terminal.is_live(self.console) and now - self.shown > LINE_SECONDS:
             self.shown = now
             seconds = (now - self.began) * (self.total - self.done) / self.num_computed
             left = timedelta(seconds=round(seconds))
@@ -93,20 +100,34 @@ class ExtractionProgress(ExtractionListener):
 
 
 class LiveProgress(L.Callback):
-    """Bars for cycles and epochs on a terminal; elsewhere one line for each cycle.
+    """Bars for cycles and epochs on a terminal; elsewhere lines.
+
+    A single run has a line for each cycle. A run of a series has one every ten seconds, which names
+    the run.
 
     Args:
         console: Where to show it.
         title: What is run.
         num_cycles: Number of cycles of the whole run.
+        series: The multirun that the run belongs to, if any.
     """
 
-    def __init__(self, console: Console, title: str, num_cycles: int) -> None:
+    def __init__(
+        self, console: Console, title: str, num_cycles: int, series: Series | None = None
+    ) -> None:
         self.console = console
+        self.title = title
         self.num_cycles = num_cycles
+        self.series = series
         self.progress = bars(console)
+        if series is not None:
+            jobs = series.finished()
+            done = series.progress(jobs)
+            task = self.progress.add_task(done, total=series.num_jobs, note="")
+            self.progress.update(task, completed=len(jobs))
         self.run = self.progress.add_task(title, total=num_cycles, note="")
         self.fit = self.progress.add_task("fitting", total=None, note="")
+        self.shown = time.monotonic()
 
     def __enter__(self) -> Self:
         self.progress.start()
@@ -118,7 +139,7 @@ class LiveProgress(L.Callback):
     def resumed(self, results: Sequence[CycleResult]) -> None:
         """Advances the bar by the cycles that an earlier process has finished."""
         self.progress.update(self.run, completed=len(results))
-        self.console.print(f"Resuming after {len(results)} of {self.num_cycles} cycles.")
+        self._print(f"Resuming after {len(results)} of {self.num_cycles} cycles.")
 
     def cycle_finished(self, result: CycleResult) -> None:
         """Shows a cycle's result."""
@@ -128,9 +149,12 @@ class LiveProgress(L.Callback):
             completed=result.cycle + 1,
             note=f"{result.num_labeled} labels, accuracy {accuracy}",
         )
-        if not self.console.is_terminal:
+        now = time.monotonic()
+        is_due = self.series is None or now - self.shown > LINE_SECONDS
+        if is_due and not terminal.is_live(self.console):
+            self.shown = now
             query = "" if result.query_seconds is None else f", select {result.query_seconds:.2f} s"
-            self.console.print(
+            self._print(
                 f"cycle {result.cycle + 1}/{self.num_cycles}: {result.num_labeled} labels, "
                 f"accuracy {accuracy}, fit {result.fit_seconds:.2f} s{query}"
             )
@@ -147,34 +171,6 @@ class LiveProgress(L.Callback):
         """Shows that the strategy is selecting: it is called after this callback."""
         self.progress.update(self.fit, description="selecting")
 
-
-def summary(finished: Sequence[tuple[str, LearningCurve, str]]) -> Group:
-    """A table of the finished runs, and where their files are.
-
-    Args:
-        finished: Title, learning curve and run directory of each run, at least one.
-    """
-    facts = [
-        {
-            "labels": str(int(curve.num_labeled[-1])),
-            "AUC": f"{curve.auc:.2f}",
-            "final accuracy": f"{curve.final_accuracy:.2f}%",
-            "fitting": f"{curve.fit_seconds:.1f} s",
-            "selecting": f"{curve.query_seconds:.2f} s",
-        }
-        for _, curve, _ in finished
-    ]
-    # Beside the table and not in it, where a long path would be folded.
-    files = Text(f"Files in {os.path.commonpath([path for *_, path in finished])}")
-    if len(finished) == 1:
-        table = Table(title=finished[0][0], title_justify="left", box=None, show_header=False)
-        for name, value in facts[0].items():
-            table.add_row(name, value)
-        return Group(table, files)
-    table = Table(box=None)
-    table.add_column("run")
-    for name in facts[0]:
-        table.add_column(name, justify="right")
-    for (title, *_), row in zip(finished, facts, strict=True):
-        table.add_row(title, *row.values())
-    return Group(table, files)
+    def _print(self, message: str) -> None:
+        which = "" if self.series is None else f"{self.title}, "
+        self.console.print(f"{which}{message}", soft_wrap=True)

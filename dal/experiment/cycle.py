@@ -133,6 +133,7 @@ class Cycle:
             )
             callbacks = [SkipGradientSync(), *self.callbacks, *([select] if select else [])]
             trainer = trainers.build(self.trainer, callbacks=callbacks)
+            trainers.check_fit_ends(trainer)
             device = trainer.strategy.root_device
             devices.reset_gpu_peak(device)
             with trainers.interruptible():
@@ -144,7 +145,7 @@ class Cycle:
         if select and select.selection is None:
             raise ConfigError(
                 "Expected a fit that ends with a selection, got one that ended before it began. "
-                "Set trainer.max_epochs to at least 1."
+                "Let it do at least one step."
             )
         return Outcome(
             head=head,

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from dal import randomness
 from dal.data import INITIAL_DRAWS, ALDataModule
+from dal.data.datamodule import EVAL_SPLITS
 from dal.errors import ConfigError, DataError, RecordError, did_you_mean
 from dal.experiment import plot, provenance
 from dal.experiment.curve import CycleResult, Diagnostics, LearningCurve
@@ -78,6 +79,9 @@ class ALLoop:
                 raise ConfigError(f"Expected `{name}` of at least {least}, got {value}.")
         if init not in INITIAL_DRAWS:
             raise ConfigError(f"Unknown `init` '{init}'. {did_you_mean(init, INITIAL_DRAWS)}")
+        if eval_split not in EVAL_SPLITS:
+            hint = did_you_mean(eval_split, EVAL_SPLITS)
+            raise ConfigError(f"Unknown `eval_split` '{eval_split}'. {hint}")
         self.datamodule = datamodule
         self.cycle = Cycle(datamodule, head, strategy, seed, trainer, callbacks)
         self.num_init = num_init
@@ -94,8 +98,14 @@ class ALLoop:
 
     @cached_property
     def processes(self) -> Processes:
-        """The processes that do the run together; a single one unless the trainer has more."""
-        return Processes(trainers.build(self.trainer))
+        """The processes that do the run together; a single one unless the trainer has more.
+
+        Raises:
+            ConfigError: If the trainer cannot be made or cannot do a fit.
+        """
+        trainer = trainers.build(self.trainer)
+        trainers.check_fit_ends(trainer)
+        return Processes(trainer)
 
     @property
     def curve(self) -> LearningCurve:
@@ -150,6 +160,8 @@ class ALLoop:
         if record is None:
             return Progress([], [], [])
         results, acquired, diagnostics = record.progress()
+        if not results:  # whatever else is there: such a run begins from scratch
+            return Progress([], [], [])
         # A run that was killed between two files has selected for a cycle that is not finished.
         num_selected = min(len(results), self.num_acq)
         return Progress(

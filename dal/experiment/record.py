@@ -33,6 +33,7 @@ from dal.errors import RecordError
 from dal.experiment import identity
 from dal.experiment.curve import CycleResult, Diagnostics
 from dal.experiment.identity import IGNORED_ON_RESUME
+from dal.experiment.replacement import Replacement
 from dal.runtime import files, locks
 
 CONFIG, CURVE, ACQUISITIONS = "config.yaml", "curve.csv", "acquisitions.csv"
@@ -69,7 +70,8 @@ class RunDirectory:
     Args:
         path: The directory, which is created if it is missing.
         config: The resolved configuration: plain mappings, lists and scalars.
-        overwrite: Whether to start from scratch, rather than resume, if there is a run already.
+        overwrite: Whether to start from scratch, rather than resume, if there is a run already. The
+            old run stays until the new one has finished its first cycle.
         ignored_keys: Dotted keys of ``config`` that may differ when the run is resumed, with all
             keys below them, since no result depends on them.
     """
@@ -86,6 +88,7 @@ class RunDirectory:
         self.overwrite = overwrite
         self.ignored_keys = ignored_keys
         self._held = ExitStack()
+        self._place = Replacement(self.path, FILES)
 
     def __enter__(self) -> "RunDirectory":
         """Creates, locks and checks the directory.
@@ -98,6 +101,10 @@ class RunDirectory:
             try:
                 self.path.mkdir(parents=True, exist_ok=True)
                 held.enter_context(locks.hold(self.path / LOCK, "runs there", self._refuse))
+                self._place.recover()
+                if self.overwrite and self._place.existing():
+                    self._place.begin()
+                    held.callback(self._place.abandon)
             except OSError as error:
                 raise RecordError(
                     f"Cannot use {self.path} as a run directory: {error.strerror or error}. Choose "
@@ -116,7 +123,7 @@ class RunDirectory:
         Raises:
             RecordError: If it cannot be read or is empty.
         """
-        file = self.path / CONFIG
+        file = self._place.file(CONFIG)
         try:
             # Not OmegaConf's own loader, which takes ten times as long: there may be thousands.
             with file.open(encoding="utf-8") as stream:
@@ -191,6 +198,7 @@ class RunDirectory:
             for result in results
         ]
         self._write(CURVE, _csv_text(["cycle", "num_labeled", *metrics, *MEASURED_COLUMNS], rows))
+        self._writing(self.path, self._place.complete)
 
     def read_summary(self) -> dict[str, Any]:
         """The summary so far; empty if there is none.
@@ -227,26 +235,25 @@ class RunDirectory:
         )
 
     def _claim(self) -> None:
-        file = self.path / CONFIG
-        if self.overwrite:
-            # The configuration last: a directory in which this is interrupted still has an owner.
-            for name in reversed(FILES):
-                (self.path / name).unlink(missing_ok=True)
-        if not file.exists():
-            orphans = [name for name in FILES if (self.path / name).exists()]
-            if orphans:
+        existing = self._place.existing()
+        if CONFIG not in existing:
+            if existing:
                 raise RecordError(
-                    f"{self.path} holds {', '.join(orphans)} but no {CONFIG} that says of which "
+                    f"{self.path} holds {', '.join(existing)} but no {CONFIG} that says of which "
                     "run. Restore it, move the files away, or start from scratch with "
                     "overwrite=true."
                 )
-            self._write(CONFIG, OmegaConf.to_yaml(OmegaConf.create(dict(self.config))))
+            self._write_config()
             return
         stored = self.read_config()
         differences = identity.differences(stored, self.config, self.ignored_keys)
-        if differences and not any((self.path / name).exists() for name in (CURVE, ACQUISITIONS)):
-            # It failed before it began, for example because of its data: nothing is lost.
-            self._write(CONFIG, OmegaConf.to_yaml(OmegaConf.create(dict(self.config))))
+        if differences and CURVE not in existing:
+            # It failed before it finished a cycle, for example because of its data or of a wrong
+            # value: nothing is lost. The configuration last, so that the files have an owner.
+            for name in existing:
+                if name != CONFIG:
+                    self._place.file(name).unlink()
+            self._write_config()
         elif differences:
             shown = "\n".join(f"  {line}" for line in differences[:MAX_DIFFERENCES])
             more = len(differences) - MAX_DIFFERENCES
@@ -256,8 +263,11 @@ class RunDirectory:
                 + "\nChoose another name=..., or start from scratch with overwrite=true."
             )
 
+    def _write_config(self) -> None:
+        self._write(CONFIG, OmegaConf.to_yaml(OmegaConf.create(dict(self.config))))
+
     def _read_curve(self) -> list[CycleResult]:
-        file = self.path / CURVE
+        file = self._place.file(CURVE)
         if not file.exists():
             return []
         header, rows = self._read_csv(file)
@@ -295,7 +305,7 @@ class RunDirectory:
         return results
 
     def _read_acquisitions(self) -> list[Tensor]:
-        file = self.path / ACQUISITIONS
+        file = self._place.file(ACQUISITIONS)
         if not file.exists():
             return []
         header, rows = self._read_csv(file)
@@ -317,7 +327,7 @@ class RunDirectory:
         return [torch.tensor(indices) for indices in by_cycle]
 
     def _read_diagnostics(self) -> list[Diagnostics]:
-        file = self.path / DIAGNOSTICS
+        file = self._place.file(DIAGNOSTICS)
         if not file.exists():
             return []
         diagnostics = []
@@ -332,7 +342,7 @@ class RunDirectory:
         return diagnostics
 
     def _read_json(self, name: str) -> dict[str, Any]:
-        file = self.path / name
+        file = self._place.file(name)
         if not file.exists():
             return {}
         try:
@@ -352,12 +362,15 @@ class RunDirectory:
         return "Restore the file, or start from scratch with overwrite=true."
 
     def _write(self, name: str, content: str | bytes) -> None:
-        file = self.path / name
+        file = self._place.file(name)
+        self._writing(file, lambda: files.write_atomically(file, content))
+
+    def _writing(self, target: Path, write: Callable[[], None]) -> None:
         try:
-            files.write_atomically(file, content)
+            write()
         except OSError as error:
             raise RecordError(
-                f"Cannot write {file}: {error.strerror or error}. What was there before is "
+                f"Cannot write {target}: {error.strerror or error}. What was there before is "
                 "unchanged. Free space or permit writing, and run the same command again: it "
                 "resumes. Or choose another output_root."
             ) from error

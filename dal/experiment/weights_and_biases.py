@@ -78,6 +78,7 @@ class WeightsAndBiases(Tracker):
         self.init_timeout = init_timeout
         self.finish_timeout = finish_timeout
         self._run: Run | None = None
+        self._replaced: list[Path] = []
         self._record: RunDirectory
 
     def start(self, record: RunDirectory | None, results: Sequence[CycleResult]) -> None:
@@ -111,7 +112,10 @@ class WeightsAndBiases(Tracker):
 
     def log(self, result: CycleResult) -> None:
         """Adds the cycle to the curve, unless it is there already."""
-        if self._run is None or result.cycle < self._run.step:
+        if self._run is None:
+            return
+        self._add_provenance(self._run)
+        if result.cycle < self._run.step:
             return
         row: dict[str, Any] = {"num_labeled": result.num_labeled}
         row |= {f"curve/{name}": value for name, value in measurements(result).items()}
@@ -148,7 +152,7 @@ class WeightsAndBiases(Tracker):
         # Once for each process: W&B then neither prints by itself nor asks for a key.
         settings = wandb.setup(wandb.Settings(silent=True)).settings
         if self.mode == "offline":
-            _remove_unsynced(self._record.path / "wandb")
+            self._replaced = _unsynced_sessions(self._record.path / "wandb")
         else:
             _bounded(lambda: _connect(settings.base_url), CONNECT_SECONDS)
         run = wandb.init(
@@ -161,7 +165,7 @@ class WeightsAndBiases(Tracker):
             job_type=self.job_type,
             name=self.name,
             tags=self.tags,
-            config=dict(self._record.config),
+            config={"dataset": self._record.config.get("name"), **self._record.config},
             dir=self._record.path,
             reinit="create_new",
             settings=wandb.Settings(
@@ -177,6 +181,18 @@ class WeightsAndBiases(Tracker):
         else:
             print(f"W&B: {run.url}")
         return run
+
+    def _add_provenance(self, run: "Run") -> None:
+        """Once a cycle is recorded: adds data, device and versions to the configuration there."""
+        if "provenance" in run.config:
+            return
+        recorded = self._record.read_summary()
+        kept = ("data", "device", "versions")
+        provenance = {key: recorded[key] for key in kept if key in recorded}
+        run.config.update({"provenance": provenance})  # type: ignore[no-untyped-call]
+        # Now and not at the start: a run that is replaced is lost only when the new one has begun.
+        for session in self._replaced:
+            shutil.rmtree(session, ignore_errors=True)
 
     def _finish(self, run: "Run", curve: LearningCurve) -> None:
         try:
@@ -208,12 +224,14 @@ def _connect(url: str) -> None:
         return  # W&B has settings of its own for certificates
 
 
-def _remove_unsynced(folder: Path) -> None:
-    # The new session holds everything that is in them; and a damaged file of a killed process would
-    # keep `wandb sync` from uploading the session that replaces it.
-    for session in folder.glob("offline-run-*"):
-        if not list(session.glob("*.wandb.synced")):
-            shutil.rmtree(session, ignore_errors=True)
+def _unsynced_sessions(folder: Path) -> list[Path]:
+    """Folders of earlier sessions that are not uploaded.
+
+    A new session holds everything that is in them; and a damaged file of a killed process would
+    keep ``wandb sync`` from uploading the session that replaces it.
+    """
+    sessions = folder.glob("offline-run-*")
+    return [session for session in sessions if not list(session.glob("*.wandb.synced"))]
 
 
 def _bounded(work: Callable[[], None], seconds: float) -> None:

@@ -16,11 +16,15 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import Timer
 
 from dal.errors import ConfigError
 
 # What Lightning raises for arguments that it cannot serve.
-BUILD_ERRORS = (ImportError, MisconfigurationException, RuntimeError, TypeError, ValueError)
+BUILD_ERRORS = (
+    *(AssertionError, ImportError, MisconfigurationException),
+    *(RuntimeError, TypeError, ValueError),
+)
 
 
 class KeepSignalHandlers(L.Callback):
@@ -76,6 +80,24 @@ def build(make: Callable[..., L.Trainer], **arguments: Any) -> L.Trainer:
             return make(**arguments)
     except BUILD_ERRORS as error:
         raise ConfigError(f"The trainer cannot be made: {error}") from error
+
+
+def check_fit_ends(trainer: L.Trainer) -> None:
+    """Checks that a fit with this trainer begins, and that it ends by itself.
+
+    Raises:
+        ConfigError: If it has no epoch or step to do, or no number of them.
+    """
+    for name, value in (("max_epochs", trainer.max_epochs), ("max_steps", trainer.max_steps)):
+        if value == 0 or not isinstance(value, int | None):
+            raise ConfigError(f"Expected trainer.{name} of at least 1, got {value!r}.")
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    is_timed = any(isinstance(callback, Timer) for callback in callbacks)
+    if trainer.max_epochs == -1 and trainer.max_steps == -1 and not is_timed:
+        raise ConfigError(
+            "Expected a fit that ends, got trainer.max_epochs=-1, which means no end. Give a "
+            "number of at least 1, or trainer.max_steps."
+        )
 
 
 @contextmanager

@@ -190,7 +190,7 @@ def test_every_write_may_be_the_last(
         return (path / ACQUISITIONS).read_text(), (path / DIAGNOSTICS).read_text(), rows
 
     whole = RunDirectory(tmp_path / "whole", CONFIGURATION)
-    short_loop(record=whole).run()
+    short_loop(record=whole, num_acq=2).run()
     write, replace = RunDirectory._write, 0
 
     def counted(self: RunDirectory, name: str, content: str | bytes) -> None:
@@ -205,21 +205,51 @@ def test_every_write_may_be_the_last(
     monkeypatch.setattr(RunDirectory, "_write", counted)
     num_killed = 0
     for before in (True, False):
-        for fatal in range(1, 20):
+        for fatal in range(1, 16):
             record = RunDirectory(tmp_path / f"{before}_{fatal}", CONFIGURATION)
             replace = 0
             try:
-                short_loop(record=record).run()
+                short_loop(record=record, num_acq=2).run()
             except Killed:
                 num_killed += 1
                 replace = -1000
-                short_loop(record=record).run()
+                short_loop(record=record, num_acq=2).run()
             assert stable(record.path) == stable(whole.path)
             assert (record.path / PLOT).exists()
             assert (record.path / SUMMARY).exists()
             assert not list(record.path.glob(".*.tmp"))
     # config, the start's two, three for each cycle, the plot and the summary; before and after each
-    assert num_killed == 2 * (1 + 2 + 3 * 4 + 2)
+    assert num_killed == 2 * (1 + 2 + 3 * 3 + 2)
+
+
+def test_a_run_that_fails_leaves_the_one_it_should_replace(
+    short_loop: Loop, tmp_path: Path, blobs: Callable[..., ALDataModule]
+) -> None:
+    short_loop(record=RunDirectory(tmp_path, CONFIGURATION)).run()
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    failing: list[dict[str, Any]] = [
+        {"num_init": 1000},
+        {"eval_split": "dev", "datamodule": blobs(dev_fraction=0)},
+        {"head": partial(LinearHead, optimizer=partial(torch.optim.SGD, lr=-1))},
+        {"head": partial(LinearHead, optimizer=partial(torch.optim.SGD, lr=1e38))},
+    ]
+    for kwargs in failing:
+        record = RunDirectory(tmp_path, {"seed": 1}, overwrite=True)
+        with pytest.raises((DataError, ConfigError)):
+            short_loop(record=record, **kwargs).run()
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_run_without_a_finished_cycle_takes_other_data(
+    short_loop: Loop, blobs: Callable[..., ALDataModule], tmp_path: Path
+) -> None:
+    record = RunDirectory(tmp_path, CONFIGURATION)
+    with pytest.raises(DataError, match="diverged"):
+        exploding = partial(LinearHead, optimizer=partial(torch.optim.SGD, lr=1e38))
+        short_loop(record=record, head=exploding, strategy=Random()).run()
+    assert (tmp_path / ACQUISITIONS).exists()
+    short_loop(record=record, datamodule=blobs(num_train=121)).run()
+    assert record.read_summary()["data"]["pool"] == 109
 
 
 def test_a_complete_run_is_not_run_again(short_loop: Loop, tmp_path: Path) -> None:
@@ -276,7 +306,13 @@ def test_another_version_is_mentioned(short_loop: Loop, tmp_path: Path) -> None:
         (
             {"trainer": partial(DEFAULT_TRAINER, max_epochs=0)},
             ConfigError,
-            "max_epochs to at least 1",
+            "max_epochs of at least 1, got 0",
+        ),
+        ({"trainer": partial(DEFAULT_TRAINER, max_epochs=-1)}, ConfigError, "a fit that ends"),
+        (
+            {"trainer": partial(DEFAULT_TRAINER, max_epochs="9")},
+            ConfigError,
+            "at least 1, got '9'",
         ),
         ({"trainer": partial(L.Trainer, devices=0)}, ConfigError, "trainer cannot be made"),
         ({"trainer": partial(DEFAULT_TRAINER, max_epoch=1)}, ConfigError, "trainer cannot be made"),
@@ -298,6 +334,12 @@ def test_no_acquisition_is_one_point(short_loop: Loop) -> None:
     curve = short_loop(num_acq=0).run()
     assert curve.num_labeled.tolist() == [4]
     assert curve.auc == curve.auc_trapezoid == curve.final_accuracy
+
+
+def test_a_fit_may_end_by_steps_or_time(short_loop: Loop) -> None:
+    for end in ({"max_steps": 4}, {"max_time": "00:00:00:01", "max_steps": 2}):
+        trainer = partial(DEFAULT_TRAINER, max_epochs=-1, accelerator="cpu", **end)
+        assert len(short_loop(trainer=trainer, num_acq=0).run().results) == 1
 
 
 def test_a_diverged_head_is_named(short_loop: Loop) -> None:

@@ -8,7 +8,7 @@ import torch
 
 from dal.errors import RecordError
 from dal.experiment.curve import CycleResult, Diagnostics
-from dal.experiment.record import ACQUISITIONS, CONFIG, CURVE, DIAGNOSTICS, RunDirectory
+from dal.experiment.record import ACQUISITIONS, CONFIG, CURVE, DIAGNOSTICS, LOCK, RunDirectory
 
 CONFIGURATION = {"seed": 3, "al": {"num_init": 2, "init": "random"}, "head": {"lr": 1e-4}}
 
@@ -86,19 +86,42 @@ def test_another_configuration_is_named(tmp_path: Path) -> None:
 def test_overwriting_leaves_other_files_alone(tmp_path: Path) -> None:
     written(tmp_path)
     (tmp_path / "notes.txt").write_text("mine")
-    with RunDirectory(tmp_path, CONFIGURATION, overwrite=True):
-        pass
+    with RunDirectory(tmp_path, CONFIGURATION, overwrite=True) as record:
+        record.write_curve(results(1))
     assert (tmp_path / "notes.txt").read_text() == "mine"
-    assert not (tmp_path / CURVE).exists()
+    assert not (tmp_path / ACQUISITIONS).exists()
 
 
-def test_a_run_that_never_began_holds_no_claim(tmp_path: Path) -> None:
-    with RunDirectory(tmp_path, {"seed": 1}):
-        pass
-    with RunDirectory(tmp_path, {"seed": 2}) as record:
+def test_a_run_without_a_finished_cycle_holds_no_claim(tmp_path: Path) -> None:
+    with RunDirectory(tmp_path, {"seed": 1}) as record:
+        record.write_summary({"finished": False})
         record.write_acquisitions(acquired(1), describe)
+    with RunDirectory(tmp_path, {"seed": 2}) as record:
+        assert record.progress() == ([], [], [])
+        assert record.read_summary() == {}
+        record.write_acquisitions(acquired(1), describe)
+        record.write_curve(results(1))
     with pytest.raises(RecordError, match="seed: 2 → 1"):
         RunDirectory(tmp_path, {"seed": 1}).__enter__()
+
+
+def test_a_new_run_replaces_the_old_one_with_its_first_cycle(tmp_path: Path) -> None:
+    written(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    other = {"seed": 4}
+    for _ in range(2):  # what fails before its first cycle leaves no trace
+        with RunDirectory(tmp_path, other, overwrite=True) as record:
+            record.write_summary({"finished": False})
+            record.write_acquisitions(acquired(1), describe)
+            assert torch.equal(record.progress().acquired[0], acquired(1)[0])
+            assert {name: (tmp_path / name).read_bytes() for name in before} == before
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    with RunDirectory(tmp_path, other, overwrite=True) as record:
+        record.write_acquisitions(acquired(1), describe)
+        record.write_curve(results(1))
+    assert record.progress().results == results(1)
+    assert record.read_config() == other
+    assert {path.name for path in tmp_path.iterdir()} == {LOCK, CONFIG, ACQUISITIONS, CURVE}
 
 
 def test_results_without_a_configuration_are_refused(tmp_path: Path) -> None:

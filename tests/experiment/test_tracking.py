@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import wandb
 
-from dal.errors import ConfigError
+from dal.errors import ConfigError, DataError
 from dal.experiment.curve import CycleResult, LearningCurve
 from dal.experiment.loop import ALLoop
 from dal.experiment.record import ACQUISITIONS, CURVE, PLOT, TRACKING, RunDirectory
@@ -22,8 +22,8 @@ from dal.experiment.weights_and_biases import WeightsAndBiases
 from tests.wandb_server import Server, serving
 
 Loop = Callable[..., ALLoop]
-CONFIGURATION = {"seed": 0, "head": {"optimizer": {"lr": 0.2}}}
-ROOT = Path(__file__).parents[1]
+CONFIGURATION = {"seed": 0, "name": "blobs", "head": {"optimizer": {"lr": 0.2}}}
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -91,6 +91,12 @@ def test_a_run_is_one_curve(
         assert run.settings[key] == value
     config = json.loads(run.settings["config"])
     assert config["head"]["value"] == CONFIGURATION["head"]
+    assert config["dataset"]["value"] == "blobs"
+    provenance = config["provenance"]["value"]
+    assert provenance["data"]["pool"] == 108
+    assert provenance["data"]["fingerprint"]
+    assert {"dal", "torch"} <= provenance["versions"].keys()
+    assert "cpu" in provenance["device"]
     axes = [metric for metric in config["_wandb"]["value"]["m"] if "curve/*" in metric.values()]
     assert len(axes) == 1  # and it names num_labeled, by its place in the list
     (picture,) = (content for path, content in server.files.items() if path.endswith(".png"))
@@ -212,6 +218,22 @@ def test_offline_sessions_add_up_to_one_curve(server: Server, tmp_path: Path) ->
     assert_same_curve(run.history, run_dir)
     assert "auc" in run.summary
     assert server.files["/artifact/acquisitions.csv"] == (run_dir / ACQUISITIONS).read_bytes()
+
+
+def test_sessions_of_a_replaced_run_stay_until_the_new_one_has_begun(
+    short_loop: Loop, tmp_path: Path
+) -> None:
+    short_loop(record=RunDirectory(tmp_path, CONFIGURATION)).run()
+    session = tmp_path / "wandb" / "offline-run-1"
+    session.mkdir(parents=True)
+    arguments: dict[str, Any] = {"trackers": [WeightsAndBiases(mode="offline")]}
+    arguments["record"] = RunDirectory(tmp_path, CONFIGURATION, overwrite=True)
+    with pytest.raises(DataError):
+        short_loop(num_init=1000, **arguments).run()
+    assert session.exists()
+    short_loop(**arguments).run()
+    assert not session.exists()
+    assert len(list((tmp_path / "wandb").glob("offline-run-*"))) == 1
 
 
 def test_disabled_logs_nothing(short_loop: Loop, server: Server, tmp_path: Path) -> None:

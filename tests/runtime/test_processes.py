@@ -7,28 +7,26 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DDP = ["trainer.strategy=ddp", "trainer.accelerator=cpu"]
 STRATEGY = """
 import os
 
-from torch import Tensor
-
 from dal.errors import DataError
-from dal.strategies import BaitBinary, Query
+from dal.strategies import BaitBinary, Query, Selection
 
 RANK = int(os.environ.get("LOCAL_RANK", "0"))
 
 
 class Watched(BaitBinary):
-    "Keeps a list of its picks a rank, and fails in the ranks of FAILING at the third cycle."
+    "Keeps a list of picks for each process; those of FAILING fail at the third cycle."
 
-    def select(self, query: Query) -> Tensor:
+    def select(self, query: Query) -> Selection:
         picks = super().select(query)
         with open(f"picks_{os.environ['TRY']}_{RANK}.txt", "a") as stream:
-            stream.write(f"{picks.tolist()}\\n")
+            stream.write(f"{picks.positions.tolist()}\\n")
         if str(RANK) in os.environ["FAILING"] and len(query.labels) >= 30:
-            raise DataError(f"rank {RANK} cannot go on")
+            raise DataError(f"rank {RANK} cannot continue")
         return picks
 """
 
@@ -85,7 +83,7 @@ def test_ranks_agree_with_each_other_and_with_one_device(folder: Path) -> None:
 def test_a_failing_rank_ends_all_and_the_run_resumes(folder: Path) -> None:
     status, out = train(folder, "two", "trainer.devices=2", *DDP, failing="1")
     assert status != 0
-    assert out.count("rank 1 cannot go on") == 1
+    assert out.count("rank 1 cannot continue") == 1
     assert "Traceback" not in out
     status, out = train(folder, "two", "trainer.devices=2", *DDP)
     assert status == 0
@@ -96,8 +94,8 @@ def test_a_failing_rank_ends_all_and_the_run_resumes(folder: Path) -> None:
 def test_what_fails_in_all_ranks_is_said_once(folder: Path) -> None:
     status, out = train(folder, "both", "trainer.devices=2", *DDP, failing="0,1")
     assert status == 1
-    assert out.count("cannot go on") == 1
-    assert "rank 0 cannot go on" in out
+    assert out.count("cannot continue") == 1
+    assert "rank 0 cannot continue" in out
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from dal.runtime.trainers import DEFAULT_TRAINER
 from dal.strategies import Query, Strategy
 from tests.test_train import num_rows
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SLURM_JOB = {"SLURM_JOB_ID": "7", "SLURM_NTASKS": "1", "SLURM_JOB_NAME": "dal", "SLURM_NODEID": "0"}
 
 
@@ -40,7 +40,11 @@ def run_in_this_process(
 ) -> command.Outcome:
     monkeypatch.setattr(sys, "argv", ["dal.train", *arguments])
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
-    return command.run("config", lambda cfg: f"seed {cfg.seed}", job)
+
+    def run_job(cfg: DictConfig) -> None:
+        command.run_job(cfg, "config", lambda cfg: f"seed {cfg.seed}", job)
+
+    return command.run("config", run_job)
 
 
 @pytest.mark.usefixtures("restored")
@@ -113,7 +117,11 @@ def test_a_bug_in_one_job_leaves_the_others(
 
     outcome = run_in_this_process(monkeypatch, job, "-m", "seed=0,1,2")
     assert seeds == [0, 1, 2]
-    assert outcome == (3, [("seed 1 (seed=1)", "RuntimeError: a [bug]")])
+    assert [(job.title, job.message) for job in outcome.jobs] == [
+        ("seed 0", None),
+        ("seed 1", "RuntimeError: a [bug]"),
+        ("seed 2", None),
+    ]
     assert "Traceback" in capsys.readouterr().err
     with pytest.raises(SystemExit) as end:
         outcome.end_process()
