@@ -159,6 +159,7 @@ def _order(results: Results) -> list[str]:
     if num == len(results.best) == 1:
         (winners,) = results.best.values()
         rest = full[~full["strategy"].isin(winners)]
+        rest = rest[rest["difference"] > -significance.TOLERANCE]
         after = [
             f"{palette.label(name)} ({_versus(results, name, difference)})"
             for name, difference in zip(rest["strategy"], rest["difference"], strict=True)
@@ -226,7 +227,7 @@ def _times(results: Results) -> list[str]:
 
 
 def _incomplete(results: Results) -> list[str]:
-    """What is not counted since it is not finished."""
+    """What is not counted or not compared, since runs are not finished or not there."""
     runs = results.frame[(results.frame["cycle"] == 0) & (results.frame["repeat"] == 0)]
     num = int((~runs["complete"]).sum())
     sentences = []
@@ -235,6 +236,13 @@ def _incomplete(results: Results) -> list[str]:
     without = [name for name in results.datasets if name not in results.best]
     if without and results.best:
         sentences.append(f"No run is complete on {_join(without)}.")
+    alone = [name for name in results.best if results.baselines[name] is None]
+    if alone and len(results.compared_strategies) > 1:
+        baseline, where = palette.label(results.baseline), _datasets(results, alone)
+        sentences.append(
+            f"{baseline} has no complete run on {where}, where strategies are compared by AUC "
+            "alone."
+        )
     return sentences
 
 

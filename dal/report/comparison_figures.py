@@ -61,7 +61,7 @@ def critical_difference_diagram(results: Results) -> Figure | None:
     num = len(ranks)
     num_left = math.ceil(num / 2)
     depth = 0.5 + 0.22 * len(groups)
-    figure = new_figure(COLUMN if num <= 8 else 5, 0.5 + 0.2 * (depth / 0.5 + num_left))
+    figure = new_figure(COLUMN if num <= 4 else 5.2, 0.5 + 0.2 * (depth / 0.5 + num_left))
     axes = figure.add_subplot()
     axes.set_xlim(1 - 0.05 * num, num + 0.05 * num)
     axes.set_ylim(depth + 0.5 * num_left, -1.6)
@@ -80,7 +80,7 @@ def critical_difference_diagram(results: Results) -> Figure | None:
         edge = 1 - 0.03 * num if is_left else num + 0.03 * num
         style = palette.style(name)
         axes.plot([rank, rank, edge], [0, level, level], color=style.color, linewidth=1)
-        axes.plot(rank, 0, color=style.color, marker=style.marker, markersize=5)
+        axes.plot(rank, 0, color=style.color, marker=style.marker, markersize=4)
         axes.annotate(
             f"{palette.label(name)} ({rank:.2f})",
             (edge, level),

@@ -60,7 +60,7 @@ def html(results: Results, tables: Sequence[Table], made: str) -> str:
         tables: All tables of them, with links as the page's folder needs them.
         made: When and how the report was made, in a sentence.
     """
-    by_name = {table.name: _shorten(table).fit_to_page() for table in tables}
+    by_name = {table.name: _fit_to_screen(table) for table in tables}
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     template = resources.files("dal.report").joinpath("page.html.jinja").read_text("utf-8")
     names, num_runs = results.datasets, results.num_runs
@@ -110,12 +110,14 @@ def with_relative_links(table: Table, folder: Path) -> Table:
     return replace(table, rows=rows)
 
 
-def _shorten(table: Table) -> Table:
-    """The table without its first column where that is the only dataset in every row."""
+def _fit_to_screen(table: Table) -> Table:
+    """The table as narrow as it can be: a single row as a column, a single dataset left out."""
+    if table.transposable and len(table.rows) == 1:
+        return table.transpose()
     names = {row[0].text for row in table.rows}
-    if table.header[:2] != ["Dataset", "Strategy"] or len(names) > 1:
-        return table
-    return replace(table, header=table.header[1:], rows=[row[1:] for row in table.rows])
+    if table.header[:2] == ["Dataset", "Strategy"] and len(names) == 1:
+        return replace(table, header=table.header[1:], rows=[row[1:] for row in table.rows])
+    return table.fit_to_page()
 
 
 def _sections(results: Results, tables: dict[str, Table]) -> list[Section | None]:

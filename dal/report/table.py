@@ -99,6 +99,10 @@ class Table:
         """The table, transposed if it is too wide and may be."""
         if not self.transposable or len(self.header) <= max(MAX_COLUMNS, len(self.rows) + 1):
             return self
+        return self.transpose()
+
+    def transpose(self) -> "Table":
+        """The table with its columns as rows."""
         names = [Cell(name, name) for name in self.header[1:]]
         return replace(
             self,

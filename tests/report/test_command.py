@@ -206,6 +206,32 @@ def test_the_page_is_the_same_each_time(report: Report, html: str) -> None:
     assert page.html(results, tables, unescape(made)) == html
 
 
+def test_tables_can_be_copied_from_the_page(report: Report, html: str) -> None:
+    found = re.search(r'<script type="application/json" id="copies">(.*?)</script>', html)
+    assert found
+    copies = json.loads(found[1])
+    for name in re.findall(r'data-table="(\w+)" data-form="CSV"', html):
+        assert copies[name]["CSV"] == (report.folder / "tables" / f"{name}.csv").read_text()
+    latex = (report.folder / "tables" / "final_scores.tex").read_text()
+    assert copies["final_scores"]["LaTeX"] == latex
+    assert 'data-text="python -m dal.train --config-path ' in html
+
+
+def test_the_page_holds_each_number_once(html: str) -> None:
+    """The first screen first; times, penalties and ranks in one place each; nothing empty."""
+    names = re.findall(r'<table[^>]* aria-describedby="(\w+)-caption"', html)
+    assert names[0] == "overview"
+    assert len(names) == len(set(names))
+    assert not {"table_3", "table_4", "ranking"} & set(names)
+    assert html.index('class="answer"') < html.index('class="figures') < html.index("<table")
+    first, *rest = re.findall(r"<details[^>]*>", html)
+    assert "open" in first  # AUC by dataset, as there are two
+    assert not any("open" in fold for fold in rest)
+    for table in re.findall(r"<table.*?</table>", html, re.DOTALL):
+        cells = re.findall(r"<td[^>]*>\s*(?:<\w+>)?([^<]*)", table)
+        assert set(cells) != {"–"}
+
+
 def test_only_what_was_asked_for_is_shown(
     study: Path,
     tmp_path: Path,
@@ -227,6 +253,10 @@ def test_only_what_was_asked_for_is_shown(
         (
             ["runs", "--show", "table5"],
             "Unknown table 'table5' for --show. Did you mean 'table_5'?",
+        ),
+        (
+            ["runs", "--baseline", "randon"],
+            "No run of the baseline 'randon'. Did you mean 'random'?",
         ),
         (["runs", "--out", "file"], "Expected a folder for --out, got file, which is a file"),
         (["runs", "--out", "file/below"], "Cannot write file/below"),
@@ -261,6 +291,7 @@ def test_commands_of_the_readme_are_understood(
     assert commands
     monkeypatch.chdir(tmp_path)
     write_run([0.5, 0.6], name="digits", root="outputs")
+    write_run([0.5, 0.6], "badge", name="digits", root="outputs")
     monkeypatch.setattr(command, "write", lambda *_: None)
     for line in commands:
         run(*line.split("#")[0].split(), monkeypatch=monkeypatch)
