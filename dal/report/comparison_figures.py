@@ -13,9 +13,14 @@ from dal.report.results import Results
 
 
 @with_settings
-def penalty_heat_map(results: Results) -> Figure:
-    """The pairwise penalty matrix as a heat map; its last row is the mean of each column."""
-    matrix = results.penalties.matrix
+def penalty_heat_map(results: Results) -> Figure | None:
+    """The pairwise penalty matrix as a heat map; its last row is the mean of each column.
+
+    None where no two strategies share two seeds.
+    """
+    matrix, num_datasets = results.penalties
+    if not num_datasets.to_numpy().any():
+        return None
     names = [palette.label(name) for name in matrix.index]
     values = np.vstack([matrix.to_numpy(float), matrix.mean().to_numpy(float)])
     side = min(PAGE, max(COLUMN, 0.9 + 0.42 * len(names)))

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from dal.report import auc_cells, palette, significance
 from dal.report.results import Results
-from dal.report.table import ABSENT, MINUS, Cell, Table, mean_and_std, signed, sort_value
+from dal.report.table import ABSENT, MINUS, Cell, Table, mean_and_std, signed
 
 METRIC_LABELS = {"accuracy": "Accuracy", "nll": "NLL", "brier": "Brier", "ece": "ECE"}
 
@@ -14,68 +14,91 @@ def overview_table(results: Results) -> Table | None:
     """Strategies from best to worst; None without a complete run.
 
     For one dataset with the spread and the tests of :func:`dal.report.tables.benchmark_table`; for
-    several, with means over them and the number in which a strategy is best.
+    several, with means over them and the number in which a strategy is best. Without a pair of
+    runs there is no column of differences.
     """
     standings = results.standings
     if standings.empty:
         return None
+    names = [palette.label(name) for name in standings["strategy"]]
+    columns = {"Strategy": [Cell(*both) for both in zip(names, standings["strategy"], strict=True)]}
+    if not results.pairs.empty:
+        columns[f"Over {palette.label(results.baseline)}"] = _difference_cells(results)
+    if len(results.best) > 1:
+        columns["Best on"] = [
+            Cell(f"{num_best} of {num}", num_best / num)
+            for num_best, num in zip(standings["num_best"], standings["num_datasets"], strict=True)
+        ]
+        columns["AUC"] = [Cell(f"{auc:.2f}", float(auc)) for auc in standings["auc"]]
+    else:
+        aucs = results.aucs.set_index("strategy").loc[standings["strategy"]]
+        columns["AUC"] = [
+            Cell(mean_and_std(auc, std), float(auc))
+            for auc, std in zip(aucs["auc"], aucs["auc_std"], strict=True)
+        ]
+    columns["Final accuracy"] = [
+        Cell(f"{accuracy:.2f}", float(accuracy)) for accuracy in standings["final_accuracy"]
+    ]
+    rows = [list(row) for row in zip(*columns.values(), strict=True)]
+    return Table("overview", "Overview", _about_overview(results), list(columns), rows, standings)
+
+
+def _about_overview(results: Results) -> str:
+    """The caption of the overview."""
     baseline = palette.label(results.baseline)
-    num_datasets = len(results.best)
-    is_single = num_datasets == 1
+    about_auc = "AUC, the mean accuracy over all cycles in percent, and accuracy after the last"
+    if len(results.best) == 1:
+        (dataset,) = results.best
+        if results.pairs.empty:
+            return f"{about_auc} cycle, on {dataset}: means over seeds."
+        return (
+            f"Difference of AUC from {baseline} on {dataset}, mean ± standard deviation over pairs "
+            f"of runs with the same seed and initial pool. {about_auc} cycle are means over seeds. "
+            f"{auc_cells.about_marks(baseline)}"
+        )
+    caption = "Means over datasets, each counting the same. "
+    if not results.pairs.empty:
+        caption += (
+            f"Differences of AUC from {baseline} are of runs with the same seed and initial pool. "
+        )
+    caption += f"{about_auc} cycle are means over seeds, too."
+    if results.standings["num_compared"].nunique() > 1:
+        caption += " Strategies that were not compared on all datasets come last."
+    return caption
+
+
+def _difference_cells(results: Results) -> list[Cell]:
+    """Differences from the baseline in the order of the standings, with a bar for each."""
+    standings = results.standings
     largest = standings["difference"].abs().max()
     is_full = standings["num_compared"] == standings["num_compared"].max()
-    best = standings.loc[is_full, "difference"].max()
-    rows = []
+    best = standings.loc[is_full, "difference"].max() - significance.TOLERANCE
+    cells = []
     for place, row in standings.iterrows():
         difference = float(row["difference"])
-        is_best = bool(is_full[place]) and difference >= best - significance.TOLERANCE
-        auc = Cell(f"{row['auc']:.2f}", float(row["auc"]))
-        text = ABSENT if math.isnan(difference) else signed(difference)
-        shown = Cell(text, sort_value(difference))
-        if is_single:
-            auc, shown = _single_cells(results, row["strategy"])
-        elif results.is_baseline(row["strategy"]) and not math.isnan(difference):
-            shown = Cell("baseline", 0.0)
-        share = None
-        if largest > 0 and not math.isnan(difference):
-            share = difference / largest
-        shown = replace(shown, is_best=is_best, share=share)
-        final = Cell(f"{row['final_accuracy']:.2f}", float(row["final_accuracy"]))
-        cells = [Cell(palette.label(row["strategy"]), row["strategy"]), shown, auc, final]
-        if not is_single:
-            num = int(row["num_datasets"])
-            counts = f"{int(row['num_best'])} of {num}"
-            cells.insert(2, Cell(counts, float(row["num_best"] / num)))
-        rows.append(cells)
-    (dataset, *_) = results.best
-    caption = (
-        f"AUC, the mean accuracy over all cycles in percent, on {dataset}; its difference from "
-        f"{baseline}, mean ± standard deviation over pairs of runs with the same seed and initial "
-        f"pool; and accuracy after the last cycle. {auc_cells.about_marks(baseline)}"
-        if is_single
-        else f"Means over datasets: the difference of AUC from {baseline}, of runs with the same "
-        "seed and initial pool; in how many of its datasets a strategy is best; AUC, the mean "
-        "accuracy over all cycles in percent; and accuracy after the last cycle. Strategies that "
-        f"were not run on all {num_datasets} datasets come last."
-    )
-    header = ["Strategy", f"Over {baseline}", "AUC", "Final accuracy"]
-    if not is_single:
-        header.insert(2, "Best on")
-    return Table("overview", "Overview", caption, header, rows, standings)
+        if len(results.best) == 1:
+            shown = _single_cell(results, row["strategy"])
+        elif math.isnan(difference):
+            shown = Cell(ABSENT, -math.inf)
+        else:
+            is_baseline = results.is_baseline(row["strategy"])
+            shown = Cell("baseline" if is_baseline else signed(difference), difference)
+        share = difference / largest if largest > 0 else math.nan
+        is_best = bool(is_full[place]) and difference >= best
+        cells.append(replace(shown, is_best=is_best, share=None if math.isnan(share) else share))
+    return cells
 
 
-def _single_cells(results: Results, strategy: str) -> tuple[Cell, Cell]:
-    """AUC and difference of a strategy on the only dataset, with their spread, marks and notes."""
+def _single_cell(results: Results, strategy: str) -> Cell:
+    """The difference of a strategy on the only dataset, with its spread, marks and notes."""
     aucs = results.aucs.set_index("strategy")
-    ((dataset, baseline),) = [item for item in results.baselines.items() if item[0] in results.best]
-    row = aucs.loc[strategy]
-    auc = Cell(mean_and_std(row["auc"], row["auc_std"]), float(row["auc"]))
-    if strategy == baseline:
+    (dataset,) = results.best
+    if strategy == results.baselines[dataset]:
         own = auc_cells.baseline_cell(results, dataset, aucs)
-        return auc, Cell("baseline", 0.0, notes=own.notes)
+        return Cell("baseline", 0.0, notes=own.notes)
     most = auc_cells.most_pairs(aucs)
     cell = auc_cells.difference_cell(results, dataset, aucs, strategy, most)
-    return auc, cell if row["num_pairs"] > 0 else replace(cell, text=ABSENT)
+    return cell if aucs.loc[strategy, "num_pairs"] > 0 else replace(cell, text=ABSENT)
 
 
 def final_scores_table(results: Results) -> Table | None:

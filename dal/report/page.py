@@ -15,7 +15,6 @@ from dal.report import answer, comparison_figures, drawing, figures, formats, pa
 from dal.report.results import Results
 from dal.report.table import Table
 
-MAX_LARGE = 2  # panels that are drawn large; more are small
 MAX_KNOWN = 3  # problems that are shown at once; more are folded
 
 
@@ -74,7 +73,7 @@ def html(results: Results, tables: Sequence[Table], made: str) -> str:
         answer=answer.answer(results),
         curves=curves,
         has_unfinished=not results.frame["complete"].all(),
-        is_small=len(curves) > MAX_LARGE,
+        is_small=len(curves) > 2,
         overview=by_name.get("overview"),
         warning=answer.warn_of_few_seeds(results),
         problems=results.problems,
@@ -164,14 +163,15 @@ def _sections(results: Results, tables: dict[str, Table]) -> list[Section | None
         section("Label savings", "savings"),
         section("Pairwise penalties", "penalties"),
         _ranking_section(results, tables),
-        section("Runs", "run_counts", "runs"),
+        section("Runs", "run_counts", "runs", is_open=not results.best),
         section("Differences between configurations", "configuration"),
     ]
 
 
 def _pictures(draw: Callable[..., Figure], results: Results, what: str) -> list[Picture]:
     """One figure per dataset: a grid of them fits any width."""
-    layout = panels.LARGE if len(results.datasets) <= MAX_LARGE else panels.SMALL
+    layouts = {1: panels.LARGE, 2: panels.MEDIUM}
+    layout = layouts.get(len(results.datasets), panels.SMALL)
     return [
         Picture(
             f"{what}: {dataset}",
