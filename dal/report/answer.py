@@ -28,6 +28,11 @@ def answer(results: Results) -> list[Phrase]:
     sentences: list[str] = []
     if results.complete_runs.empty:
         lead = [Phrase("No run is complete yet", is_strong=True), Phrase(": nothing is compared.")]
+    elif not results.best and len(results.compared_strategies) > 1:
+        lead = [
+            Phrase("Nothing can be compared", is_strong=True),
+            Phrase(": no dataset has complete runs of two strategies."),
+        ]
     elif len(results.compared_strategies) == 1:
         (only,) = results.compared_strategies
         aucs = results.aucs["auc"].tolist()
@@ -173,7 +178,7 @@ def _order(results: Results) -> list[str]:
             if not results.is_baseline(name)
         ]
         if order:
-            which = f"{_all(num)} datasets"
+            which = _datasets(results, list(results.best))
             if num < len(results.best):
                 which = f"the {num} with {palette.label(results.baseline)}"
             sentences.append(f"Mean difference over {which}: {', '.join(order[:3])}.")
@@ -233,9 +238,12 @@ def _incomplete(results: Results) -> list[str]:
     sentences = []
     if num:
         sentences.append(f"{num} unfinished {'run is' if num == 1 else 'runs are'} not counted.")
-    without = [name for name in results.datasets if name not in results.best]
-    if without and results.best:
+    without = [name for name in results.datasets if name not in results.complete_datasets]
+    if without and results.complete_datasets:
         sentences.append(f"No run is complete on {_join(without)}.")
+    single = [name for name in results.complete_datasets if name not in results.best]
+    if single and results.best:
+        sentences.append(f"Only one strategy is complete on {_join(single)}.")
     alone = [name for name in results.best if results.baselines[name] is None]
     if alone and len(results.compared_strategies) > 1:
         baseline, where = palette.label(results.baseline), _datasets(results, alone)
@@ -252,10 +260,11 @@ def _num_compared(results: Results) -> int:
 
 
 def _datasets(results: Results, names: Sequence[str]) -> str:
-    """Some of the datasets that have complete runs, in words."""
+    """Some of the datasets in which strategies are compared, in words."""
     num = len(results.best)
     if len(names) == num > 1:
-        return f"{_all(num)} datasets"
+        compared = "compared " if num < len(results.datasets) else ""
+        return f"{_all(num)} {compared}datasets"
     return _join(names) if len(names) <= MAX_NAMES else f"{len(names)} of {num} datasets"
 
 

@@ -24,9 +24,9 @@ def overview_table(results: Results) -> Table | None:
     columns = {"Strategy": [Cell(*both) for both in zip(names, standings["strategy"], strict=True)]}
     if not results.pairs.empty:
         columns[f"Over {palette.label(results.baseline)}"] = _difference_cells(results)
-    if len(results.best) > 1:
+    if len(results.complete_datasets) > 1:
         columns["Best on"] = [
-            Cell(f"{num_best} of {num}", num_best / num)
+            Cell(f"{num_best} of {num}", num_best / num) if num else Cell(ABSENT, -1.0)
             for num_best, num in zip(standings["num_best"], standings["num_datasets"], strict=True)
         ]
         columns["AUC"] = [Cell(f"{auc:.2f}", float(auc)) for auc in standings["auc"]]
@@ -47,8 +47,8 @@ def _about_overview(results: Results) -> str:
     """The caption of the overview."""
     baseline = palette.label(results.baseline)
     about_auc = "AUC, the mean accuracy over all cycles in percent, and accuracy after the last"
-    if len(results.best) == 1:
-        (dataset,) = results.best
+    if len(results.complete_datasets) == 1:
+        (dataset,) = results.complete_datasets
         if results.pairs.empty:
             return f"{about_auc} cycle, on {dataset}: means over seeds."
         return (
@@ -76,7 +76,7 @@ def _difference_cells(results: Results) -> list[Cell]:
     cells = []
     for place, row in standings.iterrows():
         difference = float(row["difference"])
-        if len(results.best) == 1:
+        if len(results.complete_datasets) == 1:
             shown = _single_cell(results, row["strategy"])
         elif math.isnan(difference):
             shown = Cell(ABSENT, -math.inf)
@@ -92,7 +92,7 @@ def _difference_cells(results: Results) -> list[Cell]:
 def _single_cell(results: Results, strategy: str) -> Cell:
     """The difference of a strategy on the only dataset, with its spread, marks and notes."""
     aucs = results.aucs.set_index("strategy")
-    (dataset,) = results.best
+    (dataset,) = results.complete_datasets
     if strategy == results.baselines[dataset]:
         own = auc_cells.baseline_cell(results, dataset, aucs)
         return Cell("baseline", 0.0, notes=own.notes)

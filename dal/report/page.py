@@ -15,6 +15,7 @@ from dal.report import answer, comparison_figures, drawing, figures, formats, pa
 from dal.report.results import Results
 from dal.report.table import Table
 
+MAX_MEDIUM = 4  # panels; more are small
 MAX_KNOWN = 3  # problems that are shown at once; more are folded
 
 
@@ -73,7 +74,7 @@ def html(results: Results, tables: Sequence[Table], made: str) -> str:
         answer=answer.answer(results),
         curves=curves,
         has_unfinished=not results.frame["complete"].all(),
-        is_small=len(curves) > 2,
+        is_small=len(curves) > MAX_MEDIUM,
         overview=by_name.get("overview"),
         warning=answer.warn_of_few_seeds(results),
         problems=results.problems,
@@ -138,7 +139,7 @@ def _sections(results: Results, tables: dict[str, Table]) -> list[Section | None
             return None
         return Section(title, pictures, others, caption if pictures else "", chosen, is_open)
 
-    is_single = len(results.best) <= 1
+    is_single = len(results.complete_datasets) <= 1
     return [
         # The overview of a single dataset holds all of it.
         None if is_single else section("AUC by dataset", "table_5", is_open=True),
@@ -163,15 +164,17 @@ def _sections(results: Results, tables: dict[str, Table]) -> list[Section | None
         section("Label savings", "savings"),
         section("Pairwise penalties", "penalties"),
         _ranking_section(results, tables),
-        section("Runs", "run_counts", "runs", is_open=not results.best),
+        section("Runs", "run_counts", "runs", is_open=not results.complete_datasets),
         section("Differences between configurations", "configuration"),
     ]
 
 
 def _pictures(draw: Callable[..., Figure], results: Results, what: str) -> list[Picture]:
     """One figure per dataset: a grid of them fits any width."""
-    layouts = {1: panels.LARGE, 2: panels.MEDIUM}
-    layout = layouts.get(len(results.datasets), panels.SMALL)
+    num = len(results.datasets)
+    layout = panels.LARGE if num == 1 else panels.MEDIUM
+    if num > MAX_MEDIUM:
+        layout = panels.SMALL
     return [
         Picture(
             f"{what}: {dataset}",

@@ -33,7 +33,7 @@ class Layout(NamedTuple):
 
 PAPER = Layout(COLUMN, 2.2)
 LARGE = Layout(4.2, 2.8, has_legend=False)  # on the page, for one dataset
-MEDIUM = Layout(2.9, 2.4, has_legend=False)  # for two
+MEDIUM = Layout(2.9, 2.4, has_legend=False)  # for two to four
 SMALL = Layout(2.0, 1.55, has_labels=False, has_legend=False)  # for many
 
 

@@ -90,6 +90,12 @@ class Results:
         return scores.select_complete_runs(self.frame)
 
     @cached_property
+    def complete_datasets(self) -> list[str]:
+        """Names of the datasets with a complete run, in the order of ``datasets``."""
+        found = set(self.complete_runs["dataset"])
+        return [name for name in self.datasets if name in found]
+
+    @cached_property
     def compared_strategies(self) -> list[str]:
         """Names of the strategies with a complete run, in the order of ``strategies``."""
         return sorted(set(self.complete_runs["strategy"]), key=self._order)

@@ -25,9 +25,9 @@ def rank_by_difference(
 ) -> pd.DataFrame:
     """One row per strategy, best first, each dataset counting the same.
 
-    Columns: ``strategy``; ``num_datasets`` it has a complete run in, ``num_compared`` of them with
-    the baseline's; ``num_best``, datasets in which no other is better, as
-    :func:`best_of_datasets` says; ``auc`` and ``final_accuracy``, the means over datasets;
+    Columns: ``strategy``; ``num_datasets``, those of ``best`` that it has a complete run in;
+    ``num_best`` of them in which no other is better; ``num_compared``, datasets in which it has a
+    pair with the baseline; ``auc`` and ``final_accuracy``, the means over datasets;
     ``difference``, the mean over datasets of the paired difference from the baseline, 0 for the
     baseline itself, and missing without a pair. Strategies that were compared in all datasets come
     first: a mean over easier datasets says nothing against them.
@@ -45,7 +45,7 @@ def rank_by_difference(
         rows.append(
             {
                 "strategy": strategy,
-                "num_datasets": len(group),
+                "num_datasets": int(group["dataset"].isin(list(best)).sum()),
                 "num_compared": int(differences.notna().sum()),
                 "num_best": sum(strategy in names for names in best.values()),
                 "auc": group["auc"].mean(),
@@ -61,7 +61,7 @@ def rank_by_difference(
 def best_of_datasets(
     aucs: pd.DataFrame, baselines: Mapping[str, str | None]
 ) -> dict[str, list[str]]:
-    """The best strategies of each dataset that has a complete run, several where they tie.
+    """The best strategies of each dataset that has two or more, several where they tie.
 
     By the paired difference from the baseline, the baseline's being 0; where there is no pair, by
     AUC.
@@ -72,6 +72,8 @@ def best_of_datasets(
     """
     best = {}
     for dataset, group in aucs.groupby("dataset", sort=False):
+        if len(group) < 2:
+            continue
         values = _differences(group, baselines)
         if values.notna().sum() < 2:
             values = group["auc"]

@@ -141,6 +141,20 @@ def test_unfinished_runs(write_run: Writer, tmp_path: Path) -> None:
     assert text.endswith("1 unfinished run is not counted. No run is complete on toy.")
 
 
+def test_a_dataset_with_one_strategy_has_no_best(write_run: Writer, tmp_path: Path) -> None:
+    write_study(write_run, "alone", {"badge": 0.7})
+    write_study(write_run, "other", {"margin": 0.7})
+    assert said(read(tmp_path)).startswith("Nothing can be compared: no dataset has")
+    for name in ("one", "two"):
+        write_study(write_run, name, {"random": 0.6, "margin": 0.7})
+    text = said(read(tmp_path))
+    assert text.startswith("Margin is best on both compared datasets (+")
+    assert "Mean difference over both compared datasets: Margin +" in text
+    assert text.endswith("Only one strategy is complete on alone and other.")
+    standings = read(tmp_path).standings.set_index("strategy")
+    assert standings["num_datasets"].to_dict() == {"margin": 2, "random": 2, "badge": 0}
+
+
 @pytest.mark.parametrize("baseline", ["random", "margin", "entropy"])
 def test_the_standings_are_sorted_and_the_baseline_is_zero(results: Results, baseline: str) -> None:
     standings = Results(results.frame, results.configurations, (), baseline).standings
