@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dal.report.results import Results
 
+BASELINE = "random"  # of the paper, and of a report unless told otherwise
 
-def load(*paths: str | Path, baseline: str = "random") -> "Results":
+
+def load(*paths: str | Path, baseline: str = BASELINE) -> "Results":
     """The results of all runs below some directories.
 
     Warns about what cannot be read, and what is shown separately.

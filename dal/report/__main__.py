@@ -53,9 +53,9 @@ def parser() -> argparse.ArgumentParser:
     )
     command.add_argument(
         "--baseline",
-        default="random",
+        default=dal.report.BASELINE,
         metavar="NAME",
-        help="strategy that all others are compared to (default: random)",
+        help=f"strategy that all others are compared to (default: {dal.report.BASELINE})",
     )
     command.add_argument(
         "--show",
@@ -110,7 +110,7 @@ def write(results: "Results", tables: "Sequence[Table]", folder: Path, made: str
 def describe(args: argparse.Namespace) -> str:
     """When and how a report is made, in a sentence."""
     command = ["python", "-m", "dal.report", *map(str, args.paths), "--out", str(args.out)]
-    if args.baseline != "random":
+    if args.baseline != dal.report.BASELINE:
         command += ["--baseline", args.baseline]
     now = datetime.datetime.now().astimezone()
     return f"Made on {now:%Y-%m-%d at %H:%M %Z} by dal {dal.__version__} with {shlex.join(command)}"

@@ -7,10 +7,8 @@ from functools import cached_property
 import pandas as pd
 
 from dal.errors import ReportError, did_you_mean
-from dal.report import comparisons, palette, picks, rankings, savings, scores, standings
+from dal.report import BASELINE, comparisons, palette, picks, rankings, savings, scores, standings
 from dal.report.rankings import Penalties, Ranking
-
-BASELINE = "random"  # of the paper, and unless told otherwise
 
 
 @dataclass(frozen=True, eq=False, repr=False)
