@@ -8,7 +8,7 @@ from matplotlib.ticker import MaxNLocator
 
 from dal.experiment.curve import LearningCurve
 
-BLUE = "#0072B2"  # Okabe and Ito (2008): readable on white and to colour-blind eyes
+BLUE = "#0072B2"  # Okabe and Ito (2008); the report draws with it, too
 
 
 def learning_curve(curve: LearningCurve, title: str = "") -> bytes:

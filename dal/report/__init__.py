@@ -18,24 +18,29 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dal.report.results import Results
 
+BASELINE = "random"  # of the paper, and of a report unless told otherwise
 
-def load(*paths: str | Path) -> "Results":
+
+def load(*paths: str | Path, baseline: str = BASELINE) -> "Results":
     """The results of all runs below some directories.
 
     Warns about what cannot be read, and what is shown separately.
 
     Args:
         paths: Directories, searched to any depth.
+        baseline: Name of the strategy that all others are compared to.
 
     Raises:
-        ReportError: If there is no such directory, or no run with a finished cycle in any.
+        ReportError: If there is no such directory, no run with a finished cycle in any, or no run
+            of the baseline that was asked for.
     """
     import warnings
 
     from dal.report import runs
     from dal.report.results import Results
 
-    results = Results(*runs.read(paths))
+    results = Results(*runs.read(paths), baseline)
+    results.check_baseline()
     for problem in results.problems:
         warnings.warn(problem, stacklevel=2)
     return results

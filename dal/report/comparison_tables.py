@@ -6,12 +6,18 @@ import pandas as pd
 
 from dal.report import palette, rankings, significance
 from dal.report.results import Results
-from dal.report.table import ABSENT, Cell, Table, p_value, signed, sort_value
+from dal.report.table import ABSENT, Cell, Table, p_statement, p_value, signed, sort_value
 
 
-def comparison_table(results: Results) -> Table:
-    """Every strategy against random by dataset: difference, interval, tests, and seeds needed."""
+def comparison_table(results: Results) -> Table | None:
+    """Every strategy against the baseline by dataset: difference, interval, tests, seeds needed.
+
+    None where no two runs can be compared.
+    """
     compared, pairs = results.comparisons, results.pairs
+    if pairs.empty:
+        return None
+    baseline = palette.label(results.baseline)
     rows = []
     needed: list[int | None] = []
     for _, row in compared.iterrows():
@@ -27,20 +33,20 @@ def comparison_table(results: Results) -> Table:
             [
                 Cell(row["dataset"], row["dataset"]),
                 Cell(palette.label(row["strategy"]), row["strategy"]),
-                _num_pairs_cell(row),
+                _num_pairs_cell(row, baseline),
                 *_test_cells(row),
                 _needed_cell(need, len(differences)),
             ]
         )
     return Table(
         "comparisons",
-        "Against random, by dataset",
-        "Differences of AUC from random, paired by seed and initial pool: mean, its 95% interval "
-        "(Student's t, for each strategy alone), and p-values of two-sided tests after Holm's "
-        "correction, whose family is the strategies of one dataset and one test; those below 0.05 "
-        "are in bold. The last column says how many seeds would make the difference significant "
-        "in the t-test, at the strictest step of the correction, if its mean and spread stayed as "
-        "they are.",
+        f"Against {baseline}, by dataset",
+        f"Differences of AUC from {baseline}, paired by seed and initial pool: mean, its 95% "
+        "interval (Student's t, for each strategy alone), and p-values of two-sided tests after "
+        "Holm's correction, whose family is the strategies of one dataset and one test; those "
+        "below 0.05 are in bold. The last column says how many seeds would make the difference "
+        "significant in the t-test, at the strictest step of the correction, if its mean and "
+        "spread stayed as they are.",
         [
             "Dataset",
             "Strategy",
@@ -53,13 +59,15 @@ def comparison_table(results: Results) -> Table:
         ],
         rows,
         compared.assign(seeds_needed=pd.array(needed, dtype="Int64")),
-        too_few_seeds(results),
     )
 
 
-def over_datasets_table(results: Results) -> Table:
-    """Every strategy against random over datasets, each dataset one observation."""
+def over_datasets_table(results: Results) -> Table | None:
+    """Every strategy against the baseline, each dataset one observation; None without two."""
     compared = results.comparisons_over_datasets
+    num = int(compared["num_datasets"].max()) if len(compared) else 0
+    if num < 2:
+        return None
     rows = [
         [
             Cell(palette.label(row["strategy"]), row["strategy"]),
@@ -69,20 +77,16 @@ def over_datasets_table(results: Results) -> Table:
         for _, row in compared.iterrows()
     ]
     remarks = []
-    num = int(compared["num_datasets"].max()) if len(compared) else 0
-    if num == 1:
-        remarks.append("One dataset allows no claim over datasets.")
-    elif num:
-        num_tests = int(compared["p_wilcoxon"].notna().sum())
-        enough = significance.pairs_for_wilcoxon(num_tests)
-        if num < enough:
-            remarks.append(
-                f"Too few datasets for Wilcoxon's test: with {num} it cannot be significant after "
-                f"Holm's correction for {num_tests} strategies; with {enough} it can."
-            )
+    num_tests = int(compared["p_wilcoxon"].notna().sum())
+    enough = significance.pairs_for_wilcoxon(num_tests)
+    if num < enough:
+        remarks.append(
+            f"Too few datasets for Wilcoxon's test: with {num} it cannot be significant after "
+            f"Holm's correction for {num_tests} strategies; with {enough} it can."
+        )
     return Table(
         "over_datasets",
-        "Against random, over datasets",
+        f"Against {palette.label(results.baseline)}, over datasets",
         "The mean difference of AUC in a dataset is one observation (Demšar 2006). Interval and "
         "tests as above; the family of Holm's correction is the strategies of one test.",
         ["Strategy", "Datasets", "Difference", "95% interval", "Wilcoxon p", "t-test p"],
@@ -92,50 +96,21 @@ def over_datasets_table(results: Results) -> Table:
     )
 
 
-def too_few_seeds(results: Results) -> list[str]:
-    """Remarks on datasets with too few seeds for a claim, and how many would be enough."""
-    remarks = []
-    for dataset, group in results.comparisons.groupby("dataset", sort=False):
-        num = int(group["num_pairs"].max())
-        num_tests = int(group["p_wilcoxon"].notna().sum())
-        if num == 1:
-            remarks.append(
-                f"{dataset}: one seed allows no claim about chance; 5 are usual, the paper has 10."
-            )
-            continue
-        if num_tests == 0:
-            continue
-        enough = significance.pairs_for_wilcoxon(num_tests)
-        if num < enough:
-            least = 2.0 ** (1 - num)
-            after = (
-                f", {min(1, num_tests * least):.3g} after Holm's correction for {num_tests} "
-                "strategies"
-                if num_tests > 1
-                else ""
-            )
-            remarks.append(
-                f"{dataset}: too few seeds for Wilcoxon's test. With {num} its p-value is at least "
-                f"{least:.3g}{after}: it cannot be significant; with {enough} seeds it can."
-            )
-    return remarks
-
-
-def unpaired_notes(what: str, num: int, num_runs: int) -> tuple[str, ...]:
-    """A note on the runs of a cell that no run of random can be compared to, if there are any."""
+def unpaired_notes(what: str, num: int, num_runs: int, baseline: str) -> tuple[str, ...]:
+    """A note on runs of a cell that no run of the baseline can be compared to, if there are any."""
     if num == 0:
         return ()
     note = (
-        f"{what}: {num} of {num_runs} runs left out, without a run of random with the same seed, "
-        "initial pool and data."
+        f"{what}: {num} of {num_runs} runs left out, without a run of {baseline} with the same "
+        "seed, initial pool and data."
     )
     return (note,)
 
 
-def _num_pairs_cell(row: "pd.Series[float]") -> Cell:
+def _num_pairs_cell(row: "pd.Series[float]", baseline: str) -> Cell:
     num_pairs, num_runs = int(row["num_pairs"]), int(row["num_runs"])
     what = f"{row['dataset']}, {palette.label(str(row['strategy']))}"
-    notes = unpaired_notes(what, num_runs - num_pairs, num_runs)
+    notes = unpaired_notes(what, num_runs - num_pairs, num_runs, baseline)
     return Cell(str(num_pairs), float(num_pairs), notes=notes)
 
 
@@ -163,16 +138,18 @@ def _needed_cell(need: int | None, num_pairs: int) -> Cell:
     return Cell("> 1000", math.inf) if need is None else Cell(str(need), float(need))
 
 
-def savings_table(results: Results) -> Table:
-    """Labels needed for random's final accuracy, and their ratio to random's."""
+def savings_table(results: Results) -> Table | None:
+    """Labels needed for the baseline's final accuracy, and their ratio to the baseline's.
+
+    None where no two runs can be compared.
+    """
     summary = results.median_savings
+    if summary.empty:
+        return None
+    baseline = palette.label(results.baseline)
     rows = []
     for _, row in summary.iterrows():
         num, reached = int(row["num_pairs"]), int(row["num_reached"])
-        what = f"{row['dataset']}, {palette.label(row['strategy'])}"
-        notes: tuple[str, ...] = ()
-        if 0 < reached < num:
-            notes = (f"{what}: {num - reached} of {num} seeds never reach it and count as more.",)
         interval = ABSENT
         if not math.isnan(row["low"]):
             interval = " to ".join(dict.fromkeys((_ratio(row["low"]), _ratio(row["high"]))))
@@ -180,7 +157,7 @@ def savings_table(results: Results) -> Table:
             [
                 Cell(row["dataset"], row["dataset"]),
                 Cell(palette.label(row["strategy"]), row["strategy"]),
-                Cell(f"{reached} of {num}", reached / num, notes=notes),
+                Cell(f"{reached} of {num}", reached / num),
                 Cell(
                     "not reached" if math.isinf(row["labels"]) else f"{row['labels']:.0f}",
                     float(row["labels"]),
@@ -193,12 +170,12 @@ def savings_table(results: Results) -> Table:
         "savings",
         "Label savings",
         "Labels at which a strategy's curve, linear between its points, first reaches the final "
-        "accuracy of the random run of the same seed and initial pool, and their ratio to the "
-        "labels random had then; medians over seeds, with the bootstrap 95% interval of the "
+        f"accuracy of the {baseline} run of the same seed and initial pool, and their ratio to the "
+        f"labels {baseline} had then; medians over seeds, with the bootstrap 95% interval of the "
         "ratio's median (10,000 resamples; of up to 5 seeds, it is the range of all ratios). "
-        "A seed that never reaches it counts as more than the whole budget. The row of random "
-        "shows how much of a saving is noise: its own curve may touch its final accuracy before "
-        "the end.",
+        "A seed that never reaches it counts as more than the whole budget. The row of "
+        f"{baseline} shows how much of a saving is noise: its own curve may touch its final "
+        "accuracy before the end.",
         ["Dataset", "Strategy", "Reached", "Labels", "Ratio", "95% interval"],
         rows,
         summary,
@@ -209,12 +186,14 @@ def _ratio(value: float) -> str:
     return "not reached" if math.isinf(value) else f"{value:.2f}"
 
 
-def penalty_table(results: Results) -> Table:
-    """The pairwise penalty matrix of Ash et al. (2020)."""
+def penalty_table(results: Results) -> Table | None:
+    """The pairwise penalty matrix of Ash et al. (2020); None where none can be computed."""
     matrix, num_datasets = results.penalties
     names = list(matrix.index)
+    if not num_datasets.to_numpy().any():
+        return None
     means = matrix.mean()
-    most = int(num_datasets.to_numpy().max()) if names else 0
+    most = int(num_datasets.to_numpy().max())
     lowest = means.min()
     rows = []
     for first in names:
@@ -228,7 +207,7 @@ def penalty_table(results: Results) -> Table:
             cells.append(
                 Cell(ABSENT, -1.0, notes=notes)
                 if math.isnan(value)
-                else Cell(f"{value:.2f}", float(value), notes=notes)
+                else Cell(f"{value:.2f}", float(value), notes=notes, share=float(value) / most)
             )
         rows.append(cells)
     rows.append(
@@ -254,6 +233,7 @@ def penalty_table(results: Results) -> Table:
         rows,
         matrix.rename_axis("strategy").reset_index(),
         num_footers=1,
+        is_matrix=True,
     )
 
 
@@ -286,7 +266,7 @@ def ranking_table(results: Results) -> Table | None:
         for name, rank in ranking.ranks.items()
     ]
     p = ranking.p_friedman
-    friedman = "" if math.isnan(p) else f" Friedman's test: p = {p_value(p)}."
+    friedman = "" if math.isnan(p) else f" Friedman's test: {p_statement(p)}."
     return Table(
         "ranking",
         "Ranking over datasets",

@@ -19,23 +19,26 @@ from dal.report import palette, significance
 from dal.report.scores import PAIR_KEYS, sort_rows
 from dal.report.significance import Floats
 
-BASELINE = "random"
+FINAL_METRICS = ("accuracy", "nll", "brier", "ece")  # as LinearHead logs them
 TEST_COLUMNS = ["difference", "std", "low", "high", "p_wilcoxon", "p_t"]
 
 
-def choose_baselines(scores: pd.DataFrame, datasets: Sequence[str]) -> dict[str, str | None]:
-    """The strategy that the others of each dataset are compared to: random, if it was run.
+def choose_baselines(
+    scores: pd.DataFrame, datasets: Sequence[str], baseline: str
+) -> dict[str, str | None]:
+    """The strategy that the others of each dataset are compared to; None where it was not run.
 
     If it was run in several variants, the one with the most complete runs.
 
     Args:
         scores: From :func:`dal.report.scores.score_runs`.
         datasets: All of them, in their order.
+        baseline: Its name, without or with a variant in brackets.
     """
     baselines: dict[str, str | None] = {}
     for dataset in datasets:
         num_runs = scores.loc[scores["dataset"] == dataset, "strategy"].value_counts(sort=False)
-        variants = [name for name in num_runs.index if palette.split(name)[0] == BASELINE]
+        variants = [name for name in num_runs.index if baseline in (name, palette.split(name)[0])]
         baselines[dataset] = max(
             sorted(variants), key=lambda name: int(num_runs[name]), default=None
         )
@@ -162,6 +165,35 @@ def average_aucs(
     aucs = aucs.assign(num_runs=runs.size()).reset_index()
     compared = comparisons.drop(columns=["low", "high", "num_runs"])
     return sort_rows(aucs.merge(compared, on=["dataset", "strategy"], how="left"), datasets)
+
+
+def compare_final_scores(cycles: pd.DataFrame, baselines: Mapping[str, str | None]) -> pd.DataFrame:
+    """Scores after the last cycle by dataset and strategy, and differences from the baseline's.
+
+    Columns: ``dataset, strategy, num_runs``; for each of ``accuracy`` (in percent), ``nll``,
+    ``brier`` and ``ece`` that was recorded, its mean over runs, and ``<name>_difference``, the mean
+    over pairs of runs with the same seed, data and initial pool; missing for the baseline.
+
+    Args:
+        cycles: Of complete runs, from :func:`dal.report.scores.select_complete_runs`.
+        baselines: Of :func:`choose_baselines`.
+    """
+    metrics = [name for name in FINAL_METRICS if name in cycles.columns]
+    last = cycles.groupby("run", sort=False).tail(1)
+    last = last.assign(accuracy=100 * last["accuracy"])
+    is_baseline = last["strategy"] == last["dataset"].map(dict(baselines))
+    pairs = last[~is_baseline].merge(
+        last.loc[is_baseline, [*PAIR_KEYS, *metrics]].dropna(subset=PAIR_KEYS),
+        on=PAIR_KEYS,
+        suffixes=("", "_baseline"),
+    )
+    keys = ["dataset", "strategy"]
+    groups = last.groupby(keys, sort=False)
+    table = groups[metrics].mean().assign(num_runs=groups.size())
+    for name in metrics:
+        differences = pairs[name] - pairs[f"{name}_baseline"]
+        table[f"{name}_difference"] = differences.groupby([pairs[k] for k in keys]).mean()
+    return sort_rows(table.reset_index(), list(baselines))
 
 
 def _test(differences: Floats) -> dict[str, float]:

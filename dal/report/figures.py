@@ -1,76 +1,90 @@
-"""The figures of a report, one function for each.
+"""The figures of a report, one function for each: curves and times.
 
 Drawn without a display, at the width of a column or a page of a two-column paper, in which their
 text is as large as a caption's. Each dataset has a panel; a strategy has one colour everywhere.
+Figures of strategies against each other are in :mod:`dal.report.comparison_figures`.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from dal.report import palette, rankings
-from dal.report.drawing import COLUMN, INK, PAGE, new_figure, with_settings
+from dal.report import comparison_figures, palette
+from dal.report.drawing import INK, with_settings
+from dal.report.panels import (
+    PAPER,
+    Layout,
+    label_panels,
+    line_handles,
+    new_panels,
+    write_instead,
+)
 from dal.report.results import Results
 from dal.report.table import duration
 
-PANEL_HEIGHT = 2.2
-MAX_ACROSS = 3
+MAX_BANDS = 3  # of one panel; more hide each other
 
 
 @with_settings
-def learning_curves(results: Results, datasets: Sequence[str] | None = None) -> Figure:
-    """Mean accuracy over the number of labels, and a band of ± one standard deviation.
+def learning_curves(
+    results: Results, datasets: Sequence[str] | None = None, layout: Layout = PAPER
+) -> Figure:
+    """Mean accuracy over the number of labels, and bands of ± one standard deviation.
 
+    Where there are more than three strategies, only the baseline and the best two have a band.
     Unfinished runs are thin lines, and enter no mean.
 
     Args:
         results: Of any runs.
         datasets: Those to draw; all if None.
+        layout: Of the panels.
     """
-    figure, panels = _panels(datasets or results.datasets)
+    figure, panels = new_panels(datasets or results.datasets, layout)
     cycles = results.complete_runs.assign(height=100 * results.complete_runs["accuracy"])
     for dataset, axes in panels.items():
-        _draw_curves(axes, cycles[cycles["dataset"] == dataset])
+        _draw_curves(axes, cycles[cycles["dataset"] == dataset], _with_band(results, dataset))
         here = results.frame[results.frame["dataset"] == dataset]
         for (strategy, _), run in here[~here["complete"]].groupby(["strategy", "run"], sort=False):
             color = palette.style(strategy).color
             axes.plot(run["num_labeled"], 100 * run["accuracy"], color=color, linewidth=0.5)
-        axes.set_ylabel("Accuracy (%)")
-    handles = _line_handles(_strategies_of(results, panels))
-    return _label_and_legend(figure, panels, "Number of labels", handles)
+    handles = line_handles(strategies_in(results, panels))
+    labels = ("Number of labels", "Accuracy (%)")
+    return label_panels(figure, panels, layout, labels, handles)
 
 
 @with_settings
-def improvement_curves(results: Results, datasets: Sequence[str] | None = None) -> Figure:
-    """Difference of accuracy from random of the same seed, the paper's improvement curves.
+def improvement_curves(
+    results: Results, datasets: Sequence[str] | None = None, layout: Layout = PAPER
+) -> Figure:
+    """Difference of accuracy from the baseline of the same seed, the paper's improvement curves.
 
-    The mean over pairs, and a band of ± one standard deviation of the difference.
+    The mean over pairs, and bands of ± one standard deviation of the difference, as in
+    :func:`learning_curves`. The baseline is the dashed line at zero.
 
     Args:
         results: Of any runs.
         datasets: Those to draw; all if None.
+        layout: Of the panels.
     """
-    figure, panels = _panels(datasets or results.datasets)
+    figure, panels = new_panels(datasets or results.datasets, layout)
     gains = results.gains.rename(columns={"gain": "height"})
     for dataset, axes in panels.items():
-        axes.axhline(0, color=palette.GREY, linewidth=0.8, linestyle="--", zorder=1)
         here = gains[gains["dataset"] == dataset]
         if here.empty:
-            _write_instead(axes, "no run of random to compare to")
+            _say_that_nothing_is_compared(axes, results)
             continue
-        _draw_curves(axes, here)
-        axes.set_ylabel("Improvement over\nrandom (points)")
-    handles = _line_handles(_strategies_of(results, panels))
-    return _label_and_legend(figure, panels, "Number of labels", handles)
+        axes.axhline(0, color=palette.GREY, linewidth=0.8, linestyle="--", zorder=1)
+        _draw_curves(axes, here, _with_band(results, dataset))
+    handles = line_handles(others_in(results, panels))
+    labels = ("Number of labels", f"Improvement over\n{palette.label(results.baseline)} (points)")
+    return label_panels(figure, panels, layout, labels, handles)
 
 
 @with_settings
@@ -83,14 +97,14 @@ def time_bars(results: Results, datasets: Sequence[str] | None = None) -> Figure
     """
     names = datasets or results.datasets
     times = results.times[results.times["dataset"].isin(names)]
-    figure, panels = _panels(names, height=_bars_height(times))
+    figure, panels = new_panels(names, PAPER, _bars_height(times))
     devices = list(dict.fromkeys(times["device"]))
     shades = dict(zip(devices, np.linspace(1, 0.4, len(devices)), strict=True))
     for dataset, axes in panels.items():
         here = times[times["dataset"] == dataset]
         positive = here.loc[here["seconds"] > 0, "seconds"]
         if positive.empty:
-            _write_instead(axes, "no selection was timed")
+            write_instead(axes, "no selection was timed")
             continue
         least = 10.0 ** math.floor(math.log10(positive.min()) - 0.01)
         _draw_bars(axes, here, shades, least)
@@ -107,26 +121,29 @@ def time_bars(results: Results, datasets: Sequence[str] | None = None) -> Figure
             Patch(color=palette.GREY, alpha=shade, linewidth=0, label=device)
             for device, shade in shades.items()
         ]
-    return _label_and_legend(figure, panels, "Time of a selection", handles)
+    return label_panels(figure, panels, PAPER, ("Time of a selection", ""), handles)
 
 
 @with_settings
-def accuracy_against_time(results: Results, datasets: Sequence[str] | None = None) -> Figure:
-    """Improvement of the AUC over random against acquisition time: which cost is worth it.
+def accuracy_against_time(
+    results: Results, datasets: Sequence[str] | None = None, layout: Layout = PAPER
+) -> Figure:
+    """Improvement of the AUC over the baseline against acquisition time: which cost is worth it.
 
     The line joins the strategies that no other beats in less time.
 
     Args:
         results: Of any runs.
         datasets: Those to draw; all if None.
+        layout: Of the panels.
     """
-    figure, panels = _panels(datasets or results.datasets)
+    figure, panels = new_panels(datasets or results.datasets, layout)
     compared = results.comparisons.dropna(subset="difference")
     compared = compared.merge(results.times, on=["dataset", "strategy"])
     for dataset, axes in panels.items():
         points = compared[(compared["dataset"] == dataset) & (compared["seconds"] > 0)]
         if points.empty:
-            _write_instead(axes, "no run of random to compare to")
+            _say_that_nothing_is_compared(axes, results)
             continue
         axes.axhline(0, color=palette.GREY, linewidth=0.8, linestyle="--", zorder=1)
         for _, device in points.groupby("device", sort=False):
@@ -147,94 +164,12 @@ def accuracy_against_time(results: Results, datasets: Sequence[str] | None = Non
             )
         axes.set_xscale("log")
         _set_time_ticks(axes)
-        axes.set_ylabel("AUC improvement over\nrandom (points)")
-    names = [s for s in _strategies_of(results, panels) if palette.split(s)[0] != "random"]
-    return _label_and_legend(figure, panels, "Time of a selection", _line_handles(names))
-
-
-@with_settings
-def penalty_heat_map(results: Results) -> Figure:
-    """The pairwise penalty matrix as a heat map; its last row is the mean of each column."""
-    matrix = results.penalties.matrix
-    names = [palette.label(name) for name in matrix.index]
-    values = np.vstack([matrix.to_numpy(float), matrix.mean().to_numpy(float)])
-    side = min(PAGE, max(COLUMN, 0.9 + 0.42 * len(names)))
-    figure = new_figure(side, 0.85 * side)
-    axes = figure.add_subplot()
-    most = max(1.0, float(np.nan_to_num(values).max(initial=0)))
-    blues = LinearSegmentedColormap.from_list("penalties", ["#EAF1F7", palette.BLUE])
-    image = axes.imshow(np.ma.masked_invalid(values), cmap=blues, vmin=0, vmax=most)
-    for (row, column), value in np.ndenumerate(values):
-        if math.isfinite(value):
-            axes.text(
-                column,
-                row,
-                f"{value:.2f}",
-                ha="center",
-                va="center",
-                fontsize=6,
-                # Fixed, unlike INK: the cell below it has the same colour on any page.
-                color="#FFFFFF" if value > 0.85 * most else "#111111",
-            )
-    axes.axhline(len(names) - 0.5, color=INK, linewidth=1)
-    axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(len(names) + 1), [*names, "Mean"])
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
-    axes.set_xlabel("how much the row beats the column")
-    figure.colorbar(image, shrink=0.6, label="penalty").outline.set_visible(False)
-    return figure
-
-
-@with_settings
-def critical_difference_diagram(results: Results) -> Figure | None:
-    """Mean ranks over datasets (Demšar 2006); None where there is no ranking.
-
-    Strategies are at their mean rank; a bar joins those whose ranks do not differ significantly
-    in Nemenyi's test.
-    """
-    ranking = results.ranking
-    if ranking is None:
-        return None
-    ranks = ranking.ranks
-    groups = rankings.cliques(ranking)
-    num = len(ranks)
-    num_left = math.ceil(num / 2)
-    depth = 0.5 + 0.22 * len(groups)
-    figure = new_figure(COLUMN if num <= 8 else 5, 0.5 + 0.2 * (depth / 0.5 + num_left))
-    axes = figure.add_subplot()
-    axes.set_xlim(1 - 0.05 * num, num + 0.05 * num)
-    axes.set_ylim(depth + 0.5 * num_left, -1.6)
-    axes.axis("off")
-    axes.plot([1, num], [0, 0], color=INK, linewidth=0.8, clip_on=False)
-    for rank in range(1, num + 1):
-        axes.plot([rank, rank], [0, -0.18], color=INK, linewidth=0.8)
-        axes.text(rank, -0.28, str(rank), ha="center", va="bottom", fontsize=7)
-    end = min(num, 1 + ranking.critical_difference)
-    axes.plot([1, end], [-1.15, -1.15], color=INK, linewidth=1.2, marker="|", markersize=5)
-    shown = f"critical difference {ranking.critical_difference:.2f}"
-    axes.text((1 + end) / 2, -1.3, shown, ha="center", va="bottom", fontsize=7)
-    for place, (name, rank) in enumerate(ranks.items()):
-        is_left = place < num_left
-        level = depth + 0.5 * (place if is_left else num - 1 - place)
-        edge = 1 - 0.03 * num if is_left else num + 0.03 * num
-        style = palette.style(name)
-        axes.plot([rank, rank, edge], [0, level, level], color=style.color, linewidth=1)
-        axes.plot(rank, 0, color=style.color, marker=style.marker, markersize=5)
-        axes.annotate(
-            f"{palette.label(name)} ({rank:.2f})",
-            (edge, level),
-            xytext=(-3 if is_left else 3, 0),
-            textcoords="offset points",
-            ha="right" if is_left else "left",
-            va="center",
-            fontsize=7,
-        )
-    for place, group in enumerate(groups):
-        level = 0.35 + 0.22 * place
-        ends = [ranks[group[0]] - 0.04, ranks[group[-1]] + 0.04]
-        axes.plot(ends, [level, level], color=INK, linewidth=2.5, solid_capstyle="butt")
-    return figure
+    labels = (
+        "Time of a selection",
+        f"AUC improvement over\n{palette.label(results.baseline)} (points)",
+    )
+    handles = line_handles(others_in(results, panels))
+    return label_panels(figure, panels, layout, labels, handles)
 
 
 FIGURES: dict[str, Callable[[Results], Figure | None]] = {  # by the names of their files
@@ -242,64 +177,36 @@ FIGURES: dict[str, Callable[[Results], Figure | None]] = {  # by the names of th
     "improvement": improvement_curves,
     "acquisition_time": time_bars,
     "accuracy_against_time": accuracy_against_time,
-    "penalties": penalty_heat_map,
-    "ranking": critical_difference_diagram,
+    "penalties": comparison_figures.penalty_heat_map,
+    "ranking": comparison_figures.critical_difference_diagram,
 }
 
 
-def _panels(
-    datasets: Sequence[str], height: float = PANEL_HEIGHT
-) -> tuple[Figure, dict[str, Axes]]:
-    """A figure with one panel per dataset."""
-    across = min(MAX_ACROSS, len(datasets))
-    down = math.ceil(len(datasets) / across)
-    figure = new_figure(COLUMN if across == 1 else PAGE, height * down + 0.5)
-    panels = {}
-    for place, name in enumerate(datasets, start=1):
-        axes = figure.add_subplot(down, across, place)
-        axes.grid(alpha=0.25, linewidth=0.5)
-        axes.set_axisbelow(True)
-        axes.set_title(name, loc="left")
-        panels[name] = axes
-    return figure, panels
-
-
-def _label_and_legend(
-    figure: Figure, panels: Mapping[str, Axes], label: str, handles: Sequence[Artist]
-) -> Figure:
-    """Names the horizontal axes and, if there is anything to tell apart, adds a legend below."""
-    for axes in panels.values():
-        axes.set_xlabel(label)
-    if handles:
-        width = figure.get_size_inches()[0]
-        longest = max(len(str(handle.get_label())) for handle in handles)
-        figure.legend(
-            handles=list(handles),
-            loc="outside lower center",
-            ncols=max(1, min(len(handles), int(width / (0.45 + 0.055 * longest)))),
-            frameon=False,
-            handlelength=2.4,
-            columnspacing=1.2,
-        )
-    return figure
-
-
-def _strategies_of(results: Results, panels: Mapping[str, Axes]) -> list[str]:
-    """The strategies that any of the datasets drawn has, in their order."""
-    is_drawn = results.frame["dataset"].isin(list(panels))
+def strategies_in(results: Results, datasets: Iterable[str]) -> list[str]:
+    """The strategies that any of some datasets has, in their order."""
+    is_drawn = results.frame["dataset"].isin(list(datasets))
     found = set(results.frame.loc[is_drawn, "strategy"])
     return [name for name in results.strategies if name in found]
 
 
-def _line_handles(strategies: Sequence[str]) -> list[Artist]:
-    return [
-        Line2D([], [], color=color, marker=marker, linestyle=dash, label=palette.label(name))
-        for name, (color, marker, dash) in ((name, palette.style(name)) for name in strategies)
-    ]
+def others_in(results: Results, datasets: Iterable[str]) -> list[str]:
+    """The same without the baseline."""
+    return [name for name in strategies_in(results, datasets) if not results.is_baseline(name)]
 
 
-def _draw_curves(axes: Axes, cycles: pd.DataFrame) -> None:
-    """Draws mean and spread over runs of the column ``height``, a curve for each strategy."""
+def _with_band(results: Results, dataset: str) -> set[str]:
+    """The strategies whose spread is drawn: all if they are few, else baseline and best two."""
+    here = results.aucs[results.aucs["dataset"] == dataset]
+    if len(here) <= MAX_BANDS:
+        return set(here["strategy"])
+    others = here[~here["strategy"].map(results.is_baseline)]
+    best = others.sort_values(["difference", "auc"], ascending=False)["strategy"]
+    baselines = here.loc[here["strategy"].map(results.is_baseline), "strategy"]
+    return {*best[: MAX_BANDS - 1], *baselines}
+
+
+def _draw_curves(axes: Axes, cycles: pd.DataFrame, with_band: set[str]) -> None:
+    """Draws the column ``height``, a mean curve for each strategy and the spread of some."""
     grouped = cycles.groupby(["strategy", "num_labeled"], sort=True)["height"]
     points = grouped.agg(["mean", "std"]).reset_index()
     for place, strategy in enumerate(sorted(set(points["strategy"]), key=palette.order)):
@@ -310,8 +217,9 @@ def _draw_curves(axes: Axes, cycles: pd.DataFrame) -> None:
         # Markers of one curve are between those of the others.
         where = (place % every, every)
         axes.plot(x, y, color=color, linestyle=dash, marker=marker, markevery=where)
-        spread = of_strategy["std"].fillna(0).to_numpy()
-        axes.fill_between(x, y - spread, y + spread, color=color, alpha=0.12, linewidth=0)
+        if strategy in with_band:
+            spread = of_strategy["std"].fillna(0).to_numpy()
+            axes.fill_between(x, y - spread, y + spread, color=color, alpha=0.15, linewidth=0)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
 
 
@@ -348,7 +256,7 @@ def _draw_bars(axes: Axes, times: pd.DataFrame, shades: Mapping[str, float], lea
 
 def _bars_height(times: pd.DataFrame) -> float:
     if times.empty:
-        return PANEL_HEIGHT
+        return PAPER.height
     bars = times.groupby("dataset").agg(
         strategies=("strategy", "nunique"), devices=("device", "nunique")
     )
@@ -365,8 +273,5 @@ def _tick_label(seconds: float) -> str:
     return f"{seconds:g} s" if seconds > 0.05 else f"{1000 * seconds:g} ms"
 
 
-def _write_instead(axes: Axes, text: str) -> None:
-    """Writes into an empty panel why it is empty."""
-    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", fontsize=7)
-    axes.set_xticks([])
-    axes.set_yticks([])
+def _say_that_nothing_is_compared(axes: Axes, results: Results) -> None:
+    write_instead(axes, f"no run of {palette.label(results.baseline)} to compare to")

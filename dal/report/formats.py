@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Sequence
+from typing import Literal
 
 from rich.console import Group
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from dal.report import answer
+from dal.report.results import Results
 from dal.report.table import Cell, Table
 
 SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -44,7 +47,8 @@ def rich(table: Table) -> Group:
         pad_edge=False,
     )
     for place, name in enumerate(table.header):
-        shown.add_column(name, justify="left" if place == 0 else "right", overflow="fold")
+        side: Literal["left", "right"] = "left" if table.is_text(place) else "right"
+        shown.add_column(name, justify=side, overflow="fold")
     for row in table.rows:
         shown.add_row(
             *(
@@ -64,11 +68,14 @@ def markdown(table: Table) -> str:
     notes = table.notes()
     lines = [f"## {table.title}", "", markdown_text(table.caption), ""]
     lines.append(f"| {' | '.join(map(markdown_text, table.header))} |")
-    lines.append(f"| {' | '.join(['---', *['---:'] * (len(table.header) - 1)])} |")
+    sides = ["---" if table.is_text(place) else "---:" for place in range(len(table.header))]
+    lines.append(f"| {' | '.join(sides)} |")
     for row in table.rows:
         cells = []
         for cell in row:
             text = markdown_text(cell.text)
+            if cell.link:
+                text = f"[{text}](<{cell.link}>)"
             bold = f"**{text}**" if cell.is_best else text
             cells.append(bold + markdown_text(cell.marks) + _references(cell, notes))
         lines.append(f"| {' | '.join(cells)} |")
@@ -77,20 +84,30 @@ def markdown(table: Table) -> str:
     return "\n".join(lines) + "\n"
 
 
-def document(tables: Sequence[Table], problems: Sequence[str]) -> str:
-    """All tables in one Markdown text; what has to be known about the runs comes first."""
-    parts = ["# Active learning report\n"]
-    if problems:
-        items = "\n".join(f"- {markdown_text(problem)}" for problem in problems)
-        parts.append(f"## Read this first\n\n{items}\n")
-    return "\n".join([*parts, *map(markdown, tables)])
+def document(results: Results, tables: Sequence[Table], made: str) -> str:
+    """The report as one Markdown text: the answer, what has to be known, and all tables.
+
+    Args:
+        results: What it is of.
+        tables: All tables of them.
+        made: When and how the report was made, in a sentence.
+    """
+    sentence = "".join(
+        f"**{markdown_text(phrase.text)}**" if phrase.is_strong else markdown_text(phrase.text)
+        for phrase in answer.answer(results)
+    )
+    known = [*filter(None, [answer.warn_of_few_seeds(results)]), *results.problems]
+    items = "\n".join(f"- {markdown_text(problem)}" for problem in known)
+    parts = ["# Active learning report", sentence, items, markdown_text(made)]
+    text = "\n\n".join(part for part in parts if part)
+    return "\n".join([f"{text}\n", *map(markdown, tables)])
 
 
 def latex(table: Table) -> str:
     r"""As a ``table`` environment for ``\usepackage{booktabs}``, with a caption and a label."""
     table = table.fit_to_page()
     notes = table.notes()
-    columns = "l" + "r" * (len(table.header) - 1)
+    columns = "".join("l" if table.is_text(place) else "r" for place in range(len(table.header)))
     body = [" & ".join(map(latex_text, table.header)) + r" \\", r"\midrule"]
     for row in table.rows:
         cells = []

@@ -1,12 +1,11 @@
 """One colour, marker and line style for each strategy, in every figure.
 
-Colours alone tell at most eight things apart for everyone, so no two known strategies share a
-marker, and colours that look alike to a colour-blind reader have different lines. All of them are
-of medium lightness: they can be seen on white paper and on a dark page.
-
-References:
-    Okabe and Ito (2008), "Color universal design"; Tol (2021), "Colour schemes", for the two
-    further colours. Their black and yellow, which vanish on dark and on white, are not used.
+Every colour has a contrast of at least 3 to 1 both on white paper and on the dark page, as WCAG 2.1
+asks of graphics. That leaves a narrow range of lightness, in which colours differ in hue alone, so
+no two known strategies share a marker, and colours that look alike to a colour-blind reader have
+different lines. The hues are near those of Okabe and Ito (2008), "Color universal design"; colours
+of one line style were moved as far apart as that contrast allows, for normal and for colour-blind
+eyes.
 """
 
 import colorsys
@@ -14,7 +13,8 @@ import re
 import zlib
 from typing import Literal, NamedTuple
 
-BLUE = "#0072B2"
+from dal.experiment.plot import BLUE
+
 GREY = "#7F7F7F"
 
 Dash = Literal["-", "--", "-."] | tuple[float, tuple[float, ...]]
@@ -33,15 +33,15 @@ class Style(NamedTuple):
 # In the order in which figures and tables name them.
 KNOWN = {
     "random": ("Random", Style(GREY, ".", (0, (1, 1)))),
-    "margin": ("Margin", Style("#56B4E9", "^", "-")),
-    "entropy": ("Entropy", Style("#44AA99", "v", "-.")),
-    "least_confidence": ("Least confidence", Style("#AA4499", "<", "--")),
-    "badge": ("BADGE", Style("#E69F00", "s", "-")),
-    "typiclust": ("TypiClust", Style("#009E73", "P", "-")),
-    "bait_diagonal": ("BAIT (Diagonal)", Style("#999933", "X", "-.")),
-    "bait_exp": ("BAIT (Exp)", Style("#CC79A7", "D", "-")),
+    "margin": ("Margin", Style("#2097F1", "^", "-")),
+    "entropy": ("Entropy", Style("#0396B5", "v", "-.")),
+    "least_confidence": ("Least confidence", Style("#A74395", "<", "--")),
+    "badge": ("BADGE", Style("#DA7A00", "s", "--")),
+    "typiclust": ("TypiClust", Style("#008351", "P", "-")),
+    "bait_diagonal": ("BAIT (Diagonal)", Style("#8B9863", "X", "-.")),
+    "bait_exp": ("BAIT (Exp)", Style("#DD63D0", "D", "--")),
     "bait_binary": ("BAIT (Binary)", Style(BLUE, "o", "-")),
-    "bait": ("BAIT", Style("#D55E00", "*", "-")),
+    "bait": ("BAIT", Style("#EC0208", "*", "-")),
 }
 
 

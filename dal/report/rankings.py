@@ -16,7 +16,7 @@ import pandas as pd
 from scipy import stats
 
 from dal.report.scores import PAIR_KEYS
-from dal.report.significance import ALPHA
+from dal.report.significance import ALPHA, merge_ties
 
 
 class Penalties(NamedTuple):
@@ -101,7 +101,8 @@ def rank_strategies(scores: pd.DataFrame, strategies: Sequence[str]) -> Ranking 
     """Mean ranks by AUC over datasets, Friedman's test, and Nemenyi's critical difference.
 
     A dataset is one observation: the mean AUC of every strategy, over the seeds that all of them
-    have there. Strategies that are missing in a dataset are left out.
+    have there. AUC that differ by a rounding error only are a tie. Strategies that are missing in a
+    dataset are left out.
 
     Args:
         scores: From :func:`dal.report.scores.score_runs`.
@@ -127,10 +128,15 @@ def rank_strategies(scores: pd.DataFrame, strategies: Sequence[str]) -> Ranking 
         means = pd.concat(
             [means, elsewhere.pivot_table(index="dataset", columns="strategy", values="auc")]
         )
+    means = means.apply(
+        lambda row: merge_ties(row.to_numpy(float)), axis=1, result_type="broadcast"
+    )
     ranks = means.rank(axis=1, ascending=False).mean().sort_values(kind="stable")
     p = math.nan
     if len(common) > 2:
-        p = float(stats.friedmanchisquare(*(means[name] for name in common)).pvalue)
+        is_tie = bool((means.nunique(axis=1) == 1).all())  # of which scipy makes NaN
+        columns = [means[name] for name in common]
+        p = 1.0 if is_tie else float(stats.friedmanchisquare(*columns).pvalue)
     return Ranking(
         ranks,
         len(datasets),

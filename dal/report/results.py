@@ -6,7 +6,8 @@ from functools import cached_property
 
 import pandas as pd
 
-from dal.report import comparisons, palette, rankings, savings, scores
+from dal.errors import ReportError, did_you_mean
+from dal.report import BASELINE, comparisons, palette, picks, rankings, savings, scores, standings
 from dal.report.rankings import Penalties, Ranking
 
 
@@ -24,11 +25,13 @@ class Results:
         configurations: One row per run, indexed by ``run``: ``dataset``, ``strategy``, ``seed``,
             and the keys of the configuration that are not the same in every run.
         problems: What was left out or is shown separately, in one or two sentences each.
+        baseline: Name of the strategy that all others are compared to.
     """
 
     frame: pd.DataFrame
     configurations: pd.DataFrame
     problems: Sequence[str] = ()
+    baseline: str = BASELINE
 
     def __repr__(self) -> str:
         return (
@@ -45,7 +48,24 @@ class Results:
         """
         frame = self.frame[rows]
         is_kept = self.configurations.index.isin(frame["run"])
-        return Results(frame, self.configurations[is_kept], self.problems)
+        return Results(frame, self.configurations[is_kept], self.problems, self.baseline)
+
+    def check_baseline(self) -> None:
+        """Checks that the baseline that was asked for was run.
+
+        Raises:
+            ReportError: If it is not the default and no run has it.
+        """
+        if self.baseline != BASELINE and not any(map(self.is_baseline, self.strategies)):
+            hint = did_you_mean(self.baseline, self.strategies)
+            raise ReportError(f"No run of the baseline '{self.baseline}'. {hint}")
+
+    def is_baseline(self, strategy: str) -> bool:
+        """Whether a strategy is the baseline, in any of its variants."""
+        return self.baseline in (strategy, palette.split(strategy)[0])
+
+    def _order(self, strategy: str) -> tuple[bool, tuple[int, str]]:
+        return not self.is_baseline(strategy), palette.order(strategy)
 
     @property
     def num_runs(self) -> int:
@@ -60,7 +80,7 @@ class Results:
     @cached_property
     def strategies(self) -> list[str]:
         """Names of the strategies, the baseline first, in the order of every table and figure."""
-        return sorted(set(self.frame["strategy"]), key=palette.order)
+        return sorted(set(self.frame["strategy"]), key=self._order)
 
     @cached_property
     def complete_runs(self) -> pd.DataFrame:
@@ -68,9 +88,15 @@ class Results:
         return scores.select_complete_runs(self.frame)
 
     @cached_property
+    def complete_datasets(self) -> list[str]:
+        """Names of the datasets with a complete run, in the order of ``datasets``."""
+        found = set(self.complete_runs["dataset"])
+        return [name for name in self.datasets if name in found]
+
+    @cached_property
     def compared_strategies(self) -> list[str]:
         """Names of the strategies with a complete run, in the order of ``strategies``."""
-        return sorted(set(self.complete_runs["strategy"]), key=palette.order)
+        return sorted(set(self.complete_runs["strategy"]), key=self._order)
 
     @cached_property
     def scores(self) -> pd.DataFrame:
@@ -84,8 +110,8 @@ class Results:
 
     @cached_property
     def baselines(self) -> dict[str, str | None]:
-        """The strategy that the others of a dataset are compared to; None without random."""
-        return comparisons.choose_baselines(self.scores, self.datasets)
+        """The strategy that the others of a dataset are compared to; None where it was not run."""
+        return comparisons.choose_baselines(self.scores, self.datasets, self.baseline)
 
     @cached_property
     def pairs(self) -> pd.DataFrame:
@@ -122,6 +148,39 @@ class Results:
     def savings(self) -> pd.DataFrame:
         """Labels saved in each pair; see :func:`dal.report.savings.measure_savings`."""
         return savings.measure_savings(self.pairs, self.complete_runs, self.baselines)
+
+    @cached_property
+    def final_scores(self) -> pd.DataFrame:
+        """Accuracy and calibration after the last cycle.
+
+        See :func:`dal.report.comparisons.compare_final_scores`.
+        """
+        return comparisons.compare_final_scores(self.complete_runs, self.baselines)
+
+    @cached_property
+    def best(self) -> dict[str, list[str]]:
+        """Best strategies by dataset; see :func:`dal.report.standings.best_of_datasets`."""
+        return standings.best_of_datasets(self.aucs, self.baselines)
+
+    @cached_property
+    def standings(self) -> pd.DataFrame:
+        """One row per strategy, best first; see :func:`dal.report.standings.rank_by_difference`."""
+        return standings.rank_by_difference(self.scores, self.aucs, self.best, self.baselines)
+
+    @cached_property
+    def picks(self) -> pd.DataFrame:
+        """What each complete run picked; see :func:`dal.report.picks.read_picks`."""
+        return picks.read_picks(self.scores)
+
+    @cached_property
+    def overlaps(self) -> pd.DataFrame:
+        """Common picks of two strategies; see :func:`dal.report.picks.measure_overlaps`."""
+        return picks.measure_overlaps(self.picks, self.compared_strategies)
+
+    @cached_property
+    def class_balance(self) -> pd.DataFrame:
+        """How evenly classes were picked; see :func:`dal.report.picks.measure_balance`."""
+        return picks.measure_balance(self.picks, self.datasets)
 
     @cached_property
     def median_savings(self) -> pd.DataFrame:

@@ -5,6 +5,7 @@ precision for a program. What has to be known about a number is a note at its ce
 """
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -25,6 +26,9 @@ class Cell:
         is_best: Whether it is in bold.
         marks: Signs of significance behind it.
         notes: What has to be known about it, a sentence each.
+        share: How much of a bar, or of a shade, the page fills behind it, in [-1, 1].
+        link: A directory that the page links to.
+        command: A command that the page offers to copy.
     """
 
     text: str
@@ -32,6 +36,21 @@ class Cell:
     is_best: bool = False
     marks: str = ""
     notes: tuple[str, ...] = ()
+    share: float | None = None
+    link: str = ""
+    command: str = ""
+
+    def parts(self) -> tuple[str, str]:
+        """The number, and what is after it: its spread, or its difference in brackets.
+
+        Example:
+            >>> Cell("+1.20 ± 0.30", 1.2).parts(), Cell("BAIT (Exp)", "bait_exp").parts()
+            (('+1.20', '± 0.30'), ('BAIT (Exp)', ''))
+        """
+        found = re.fullmatch(r"(.*?) (±.*|\(.*\))", self.text)
+        if found is None or isinstance(self.value, str):
+            return self.text, ""
+        return found[1], found[2]
 
 
 @dataclass(frozen=True)
@@ -49,6 +68,10 @@ class Table:
         transposable: What the columns are, in a word, if they may become rows where the table is
             too wide.
         num_footers: Rows at the end that summarize the others and stay there.
+        num_pinned: Columns after the first that say what the others are relative to. Where they
+            become rows, they stay at the top.
+        is_matrix: Whether shares are shades of a matrix, and not bars.
+        is_transposed: Whether :meth:`fit_to_page` has transposed it.
     """
 
     name: str
@@ -60,6 +83,13 @@ class Table:
     remarks: list[str] = field(default_factory=list)
     transposable: str = ""
     num_footers: int = 0
+    num_pinned: int = 0
+    is_matrix: bool = False
+    is_transposed: bool = False
+
+    def is_text(self, column: int) -> bool:
+        """Whether a column holds words, which are aligned to the left."""
+        return column == 0 or bool(self.rows and isinstance(self.rows[0][column].value, str))
 
     def notes(self) -> list[str]:
         """The notes of all cells, each once, in the order of reading."""
@@ -69,9 +99,14 @@ class Table:
         """The table, transposed if it is too wide and may be."""
         if not self.transposable or len(self.header) <= max(MAX_COLUMNS, len(self.rows) + 1):
             return self
+        return self.transpose()
+
+    def transpose(self) -> "Table":
+        """The table with its columns as rows."""
         names = [Cell(name, name) for name in self.header[1:]]
         return replace(
             self,
+            is_transposed=True,
             header=[self.transposable, *(row[0].text for row in self.rows)],
             rows=[
                 [name, *(row[place] for row in self.rows)]
@@ -109,6 +144,17 @@ def p_value(p: float) -> str:
         ('< 0.001', '0.062', '1.000')
     """
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def p_statement(p: float) -> str:
+    """A p-value in a sentence.
+
+    Example:
+        >>> p_statement(0.0004), p_statement(0.0625)
+        ('p < 0.001', 'p = 0.062')
+    """
+    text = p_value(p)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
 
 
 def duration(seconds: float) -> str:

@@ -15,9 +15,9 @@ from dal.report.results import Results
 Writer = Callable[..., Path]
 
 
-def read(*paths: Path) -> Results:
+def read(*paths: Path, baseline: str = "random") -> Results:
     """As :func:`dal.report.load`, without the warnings."""
-    return Results(*runs.read(paths))
+    return Results(*runs.read(paths), baseline)
 
 
 def describe(indices: torch.Tensor) -> list[tuple[str, str]]:

@@ -5,16 +5,18 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 import pandas as pd
 import pytest
 from rich.console import Console
 
 from dal.report import __main__ as command
-from dal.report import comparisons, drawing, page, rankings, savings, scores
+from dal.report import comparisons, drawing, page, picks, rankings, savings, scores, standings
 from dal.report.tables import build_tables
 from tests.report.conftest import Writer, read, writer
 
@@ -44,6 +46,12 @@ COMPUTED = [
     (comparisons, "compare_by_dataset"),
     (comparisons, "compare_over_datasets"),
     (comparisons, "average_aucs"),
+    (comparisons, "compare_final_scores"),
+    (standings, "best_of_datasets"),
+    (standings, "rank_by_difference"),
+    (picks, "read_picks"),
+    (picks, "measure_overlaps"),
+    (picks, "measure_balance"),
     (savings, "measure_savings"),
     (savings, "summarize_savings"),
     (rankings, "penalty_matrix"),
@@ -81,18 +89,24 @@ def html(report: Report) -> str:
 
 
 def test_everything_is_written(report: Report) -> None:
-    assert "Accuracy (AUC)" in report.shown
+    assert report.shown.startswith("Margin is best on both datasets (")
+    assert "Overview" in report.shown
     assert "49 runs read." in report.shown
     tables = [
+        "overview",
         "table_5",
         "acquisition_time",
+        "final_scores",
         "comparisons",
         "over_datasets",
         "savings",
         "penalties",
         "ranking",
-        "runs",
+        "overlaps",
+        "class_balance",
+        "run_counts",
         "configuration",
+        "runs",
     ]
     figures = [
         "learning_curves",
@@ -114,7 +128,8 @@ def test_everything_is_written(report: Report) -> None:
     assert compared["difference"].to_numpy() == pytest.approx(
         results.comparisons["difference"].to_numpy()
     )
-    assert (report.folder / "report.md").read_text().startswith("# Active learning report")
+    text = (report.folder / "report.md").read_text()
+    assert text.startswith("# Active learning report\n\n**Margin is best on both datasets** (")
 
 
 def test_everything_is_computed_once(report: Report) -> None:
@@ -148,17 +163,24 @@ class Outline(HTMLParser):
             assert self.open.pop() == tag
 
 
-def test_the_page_fetches_nothing_and_hangs_together(html: str) -> None:
+def test_the_page_fetches_nothing_and_hangs_together(report: Report, html: str) -> None:
     outline = Outline()
     outline.feed(html)
     assert outline.open == []
     assert outline.loads == []
     assert "@import" not in html
     assert not re.search(r"url\((?!#)", html)
-    assert not re.search(r"""(src|href)=(?!["']?(#|data:))""", html)
+    assert not re.search(r"""src=(?!["']?data:)""", html)
+    assert not re.search(r"//(?!www\.w3\.org/)\w", html)
     assert len(outline.ids) == len(set(outline.ids))
     assert outline.targets
-    assert {target.removeprefix("#") for target in outline.targets} <= set(outline.ids)
+    inside = {target for target in outline.targets if target.startswith("#")}
+    assert {target.removeprefix("#") for target in inside} <= set(outline.ids)
+    others = [unquote(target) for target in outline.targets if target not in inside]
+    assert len(others) == 49
+    for target in others:
+        assert not Path(target).is_absolute()
+        assert (report.folder / target / "curve.csv").exists()
     assert set(re.findall(r"url\(#([^)]*)\)", html)) <= set(outline.ids)
     assert "&lt;more&gt; &amp; unfinished" in html
 
@@ -170,16 +192,44 @@ def test_the_page_says_what_is_missing_and_follows_the_theme(html: str) -> None:
     assert "@media print" in html
     assert 'name="viewport"' in html
     pictures = re.findall(r"<svg.*?</svg>", html, re.DOTALL)
-    assert len(pictures) == 4 * 2 + 2
-    for picture in pictures:
+    large = [picture for picture in pictures if "<text" in picture]
+    assert len(large) == 3 * 2 + 1  # curves, improvement, times of two datasets, and the ranking
+    for picture in large:
         assert "currentColor" in picture
         assert drawing.INK.lower() not in picture.lower()
 
 
 def test_the_page_is_the_same_each_time(report: Report, html: str) -> None:
     results = read(*report.paths)
-    source = ", ".join(map(str, report.paths))
-    assert page.html(results, build_tables(results), source) == html
+    tables = [page.with_relative_links(table, report.folder) for table in build_tables(results)]
+    (made,) = re.findall(r"Made on .*? by dal [^<]*", html)
+    assert page.html(results, tables, unescape(made)) == html
+
+
+def test_tables_can_be_copied_from_the_page(report: Report, html: str) -> None:
+    found = re.search(r'<script type="application/json" id="copies">(.*?)</script>', html)
+    assert found
+    copies = json.loads(found[1])
+    for name in re.findall(r'data-table="(\w+)" data-form="CSV"', html):
+        assert copies[name]["CSV"] == (report.folder / "tables" / f"{name}.csv").read_text()
+    latex = (report.folder / "tables" / "final_scores.tex").read_text()
+    assert copies["final_scores"]["LaTeX"] == latex
+    assert 'data-text="python -m dal.train --config-path ' in html
+
+
+def test_the_page_holds_each_number_once(html: str) -> None:
+    """The first screen first; times, penalties and ranks in one place each; nothing empty."""
+    names = re.findall(r'<table[^>]* aria-describedby="(\w+)-caption"', html)
+    assert names[0] == "overview"
+    assert len(names) == len(set(names))
+    assert not {"table_3", "table_4", "ranking"} & set(names)
+    assert html.index('class="answer"') < html.index('class="figures') < html.index("<table")
+    first, *rest = re.findall(r"<details[^>]*>", html)
+    assert "open" in first  # AUC by dataset, as there are two
+    assert not any("open" in fold for fold in rest)
+    for table in re.findall(r"<table.*?</table>", html, re.DOTALL):
+        cells = re.findall(r"<td[^>]*>\s*(?:<\w+>)?([^<]*)", table)
+        assert set(cells) != {"–"}
 
 
 def test_only_what_was_asked_for_is_shown(
@@ -192,7 +242,7 @@ def test_only_what_was_asked_for_is_shown(
     run(study / "first", "--show", "savings", "--out", tmp_path / "o", monkeypatch=monkeypatch)
     shown = capsys.readouterr().out
     assert "Label savings" in shown
-    assert "Accuracy (AUC)" not in shown
+    assert "Overview" not in shown
 
 
 @pytest.mark.parametrize(
@@ -203,6 +253,10 @@ def test_only_what_was_asked_for_is_shown(
         (
             ["runs", "--show", "table5"],
             "Unknown table 'table5' for --show. Did you mean 'table_5'?",
+        ),
+        (
+            ["runs", "--baseline", "randon"],
+            "No run of the baseline 'randon'. Did you mean 'random'?",
         ),
         (["runs", "--out", "file"], "Expected a folder for --out, got file, which is a file"),
         (["runs", "--out", "file/below"], "Cannot write file/below"),
@@ -237,6 +291,7 @@ def test_commands_of_the_readme_are_understood(
     assert commands
     monkeypatch.chdir(tmp_path)
     write_run([0.5, 0.6], name="digits", root="outputs")
+    write_run([0.5, 0.6], "badge", name="digits", root="outputs")
     monkeypatch.setattr(command, "write", lambda *_: None)
     for line in commands:
         run(*line.split("#")[0].split(), monkeypatch=monkeypatch)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from dal.report import savings, significance
+from dal.report import savings, significance, tables
 from dal.report.results import Results
 from tests.report.conftest import Writer, auc_table, read
 
@@ -79,6 +79,44 @@ def test_without_random_nothing_is_compared(write_run: Writer, tmp_path: Path) -
     assert (row.num_runs, row.num_pairs) == (2, 0)
     assert math.isnan(row.difference)
     assert results.median_savings.empty
+
+
+def test_any_strategy_can_be_the_baseline(study: Path) -> None:
+    results = read(study, baseline="margin")
+    assert results.strategies[0] == "margin"
+    compared = results.comparisons.set_index(["dataset", "strategy"])
+    aucs = auc_table(results.frame, "second")
+    found = compared.loc[("second", "random"), "difference"]
+    assert found == pytest.approx((aucs["random"] - aucs["margin"]).mean())
+    assert "margin" not in compared.index.get_level_values("strategy")
+    table = tables.benchmark_table(results)
+    assert table.header[2] == "Margin"
+    for built in tables.build_tables(results):
+        if built.name != "overlaps":
+            assert "andom" not in built.caption, built.name
+
+
+def test_a_variant_can_be_the_baseline(write_run: Writer, tmp_path: Path) -> None:
+    for root, size in (("a", 1), ("b", 2)):
+        options = {"strategy": {"_target_": "package.badge", "size": size}}
+        write_run([0.5, 0.6 + size / 10], "badge", root=root, config=options)
+    results = read(tmp_path, baseline="badge [size=1]")
+    (row,) = results.comparisons.itertuples()
+    assert (row.strategy, row.difference) == ("badge [size=2]", pytest.approx(5))
+
+
+def test_final_scores_are_those_of_the_last_cycle(results: Results) -> None:
+    frame = results.frame[(results.frame["cycle"] == 7) & (results.frame["dataset"] == "first")]
+    last = frame.pivot_table(index="seed", columns="strategy", values="accuracy") * 100
+    scores = results.final_scores[results.final_scores["dataset"] == "first"]
+    scores = scores.set_index("strategy")
+    assert scores["accuracy"].to_dict() == pytest.approx(last.mean().to_dict())
+    differences = scores["accuracy_difference"].drop("random").to_dict()
+    expected = last.drop(columns="random").sub(last["random"], axis=0).mean().to_dict()
+    assert differences == pytest.approx(expected)
+    assert math.isnan(scores.loc["random", "accuracy_difference"])
+    assert set(scores["nll"]) == {1.0}
+    assert "brier" not in scores.columns
 
 
 def test_label_savings_by_hand(write_run: Writer, tmp_path: Path) -> None:

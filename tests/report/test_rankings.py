@@ -72,6 +72,26 @@ def test_the_ranking_is_pandas_and_scipys(results: Results) -> None:
     assert (found.num_datasets, found.left_out, found.unpaired) == (3, [], [])
 
 
+def test_a_tie_is_a_tie_whatever_the_rounding(write_run: Writer, tmp_path: Path) -> None:
+    for place in range(6):
+        write_run([0.5, 0.6, 0.7], "random", name=str(place), fingerprint=str(place))
+        write_run([0.6, 0.7, 0.8], "margin", name=str(place), fingerprint=str(place))
+        # The same total in another order: its float64 mean differs in the last digit.
+        write_run([0.7, 0.8, 0.6], "badge", name=str(place), fingerprint=str(place))
+    found = read(tmp_path).ranking
+    assert found is not None
+    assert found.ranks.to_dict() == {"margin": 1.5, "badge": 1.5, "random": 3.0}
+
+
+def test_equal_strategies_are_ranked_equal(write_run: Writer, tmp_path: Path) -> None:
+    for place, strategy in itertools.product("ab", ("random", "margin", "badge")):
+        write_run([0.5, 0.6], strategy, name=place, fingerprint=place)
+    found = read(tmp_path).ranking
+    assert found is not None
+    assert set(found.ranks) == {2.0}
+    assert found.p_friedman == 1
+
+
 def test_a_strategy_that_a_dataset_lacks_is_not_ranked(results: Results) -> None:
     is_first = results.frame["dataset"] == "first"
     found = results.subset(~(is_first & (results.frame["strategy"] == "badge"))).ranking

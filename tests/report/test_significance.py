@@ -1,3 +1,4 @@
+import itertools
 import math
 import statistics
 
@@ -76,6 +77,49 @@ def test_equal_curves_are_no_evidence() -> None:
     assert significance.wilcoxon(same) == significance.paired_t(same) == 1
     assert significance.mean_interval(same) == significance.median_interval(same) == (0, 0)
     assert significance.mean_interval(same + 0.1) == (0.1, 0.1)
+
+
+def wilcoxon_by_hand(differences: list[float]) -> float:
+    """Over all 2ⁿ choices of signs, with midranks by counting."""
+    kept = [x for x in differences if x]
+    sizes = [abs(x) for x in kept]
+    ranks = [sum(y < x for y in sizes) + (sum(y == x for y in sizes) + 1) / 2 for x in sizes]
+    observed = sum(rank for rank, x in zip(ranks, kept, strict=True) if x > 0)
+    sums = [sum(itertools.compress(ranks, s)) for s in itertools.product((0, 1), repeat=len(kept))]
+    tail = min(sum(x <= observed for x in sums), sum(x >= observed for x in sums))
+    return min(1.0, 2 * tail / len(sums))
+
+
+@given(st.lists(st.integers(-4, 4), min_size=2, max_size=9))
+def test_wilcoxon_by_hand_with_ties(differences: list[int]) -> None:
+    found = significance.wilcoxon(np.array(differences, dtype=float))
+    assert found == pytest.approx(wilcoxon_by_hand([float(x) for x in differences]))
+
+
+@pytest.mark.parametrize("num", [2, 5, 9, 20, 50, 51, 200])
+def test_wilcoxon_without_ties_is_scipys(num: int) -> None:
+    differences = np.random.default_rng(num).normal(0.3, 1, num)
+    assert significance.wilcoxon(differences) == pytest.approx(stats.wilcoxon(differences).pvalue)
+
+
+def test_rounding_makes_no_difference() -> None:
+    """Runs with equal totals of right answers: 540 test rows, 21 cycles, 7 digits as in a file."""
+    generator = np.random.default_rng(0)
+    for _ in range(100):
+        right = generator.integers(200, 520, 21)
+        moved = right.copy()
+        moved[3] += 7
+        moved[9] -= 6
+        moved[15] -= 1
+        first, second = (
+            100 * np.mean([float(f"{np.float32(num / 540):.7g}") for num in counts])
+            for counts in (right, moved)
+        )
+        assert len(set(significance.merge_ties(np.array([first, 50.0, second])))) == 2
+        noise = np.array([first - second, second - first, first - second])
+        assert significance.wilcoxon(noise) == significance.paired_t(noise) == 1
+        assert significance.wilcoxon(1 + noise) == 0.25
+        assert significance.paired_t(1 + noise) == 0
 
 
 def holm_by_hand(p: list[float]) -> list[float]:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from dal.report import comparison_tables, formats, tables
+from dal.report import answer, comparison_tables, formats, run_tables, tables
 from dal.report.results import Results
 from dal.report.table import signed
 from tests.report.conftest import Writer, read
@@ -86,12 +86,15 @@ def test_marks_are_those_of_the_corrected_tests(results: Results) -> None:
 
 def test_too_few_seeds_are_said_with_how_many_would_do(results: Results) -> None:
     five = results.subset(results.frame["seed"] < 5)
-    remarks = tables.benchmark_table(five).remarks
-    assert len(remarks) == 3
-    assert "With 5 its p-value is at least 0.0625, 0.188 after Holm's" in remarks[0]
-    assert "with 7 seeds it can" in remarks[0]
-    (one, *_) = tables.benchmark_table(results.subset(results.frame["seed"] < 1)).remarks
-    assert "one seed allows no claim" in one
+    warning = answer.warn_of_few_seeds(five)
+    assert warning.startswith("All 3 datasets: 5 seeds; 7 are needed before Wilcoxon's test")
+    assert warning.count(".") == 1
+    one = answer.warn_of_few_seeds(results.subset(results.frame["seed"] < 1))
+    assert one.startswith("All 3 datasets: one seed, which allows no claim")
+    is_short = (results.frame["dataset"] == "first") & (results.frame["seed"] > 3)
+    mixed = answer.warn_of_few_seeds(results.subset(~is_short))
+    assert mixed.startswith("first: 4 seeds; 7 are needed")
+    assert "second and third: 6 seeds" in mixed
 
 
 def test_what_is_known_stands_at_its_number(write_run: Writer, tmp_path: Path) -> None:
@@ -111,14 +114,14 @@ def test_what_is_known_stands_at_its_number(write_run: Writer, tmp_path: Path) -
         for name, cell in zip(table.header, row, strict=True)
     }
     assert cells["toy", "Margin"].notes == ()
-    assert "1 of 2 runs left out, without a run of random" in cells["toy", "BADGE"].notes[0]
+    assert "1 of 2 runs left out, without a run of Random" in cells["toy", "BADGE"].notes[0]
     assert "one seed, so there is no spread" in cells["toy", "BADGE"].notes[1]
     assert cells["toy", "BADGE"].text == "+5.00"
     assert "1 of 2 runs unfinished" in cells["toy", "Entropy"].notes[0]
     assert cells["toy", "TypiClust"].text == "–"
     assert "1 of 1 runs unfinished" in cells["toy", "TypiClust"].notes[0]
     assert cells["lonely", "Random"].text == "–"
-    assert "no complete run of random" in cells["lonely", "Random"].notes[0]
+    assert "no complete run of Random" in cells["lonely", "Random"].notes[0]
     assert cells["lonely", "Margin"].text == "AUC 60.00"
     assert not any(cell.is_best for (name, _), cell in cells.items() if name == "lonely")
 
@@ -138,7 +141,10 @@ def test_tables_3_and_4_have_the_papers_layout(write_run: Writer, tmp_path: Path
         for seed in range(2):
             write_run([0.5, 0.6 + seed / 100], strategy, seed, seconds=seconds)
     write_run([0.5, 0.6], "bait", 0, root="gpu", seconds=83.0, device="RTX 4090")
-    three, four = tables.bait_tables(read(tmp_path / "runs", tmp_path / "gpu"))
+    results = read(tmp_path / "runs", tmp_path / "gpu")
+    three, four = tables.exp_table(results), tables.binary_table(results)
+    assert three is not None
+    assert four is not None
     assert [three.name, four.name] == ["table_3", "table_4"]
     assert three.header[2:] == ["Random", "BAIT (Exp)", "BAIT"]
     assert four.header[2:] == ["Random", "BAIT (Binary)", "BAIT"]
@@ -153,7 +159,10 @@ def test_variants_of_a_strategy_are_columns_of_table_3(write_run: Writer, tmp_pa
     for place, top in enumerate((1, 2, 5)):
         strategy = {"_target_": "package.bait_exp", "top_classes": top}
         write_run([0.5, 0.6], "bait_exp", root=str(place), config={"strategy": strategy})
-    (table,) = tables.bait_tables(read(tmp_path))
+    results = read(tmp_path)
+    table = tables.exp_table(results)
+    assert table is not None
+    assert tables.binary_table(results) is None
     assert table.header[3:] == [f"BAIT (Exp) [top_classes={top}]" for top in (1, 2, 5)]
 
 
@@ -163,6 +172,7 @@ def test_censored_savings_are_plain(write_run: Writer, tmp_path: Path) -> None:
         write_run([0.2, 0.3, 0.5], "entropy", seed)
         write_run([0.2, 0.6, 0.7 if seed else 0.5], "margin", seed)
     table = comparison_tables.savings_table(read(tmp_path))
+    assert table is not None
     rows = {row[1].text: [cell.text for cell in row] for row in table.rows}
     assert rows["Random"][2:5] == ["3 of 3", "30", "1.00"]
     assert rows["Entropy"][2:] == ["0 of 3", "not reached", "not reached", "not reached"]
@@ -174,7 +184,9 @@ def test_runs_that_others_have_are_named(write_run: Writer, tmp_path: Path) -> N
         write_run([0.5], "random", seed)
     write_run([0.5], "margin", 4)
     write_run([0.5], "margin", 0)
-    (row,) = tables.run_counts_table(read(tmp_path)).rows
+    table = run_tables.run_counts_table(read(tmp_path))
+    assert table is not None
+    (row,) = table.rows
     assert [cell.text for cell in row] == ["toy", "6 of 6", "2 of 6"]
     assert row[2].notes == ("toy, Margin: no run of seeds 1–3, 5.",)
 
@@ -183,9 +195,13 @@ def test_configurations_show_what_differs(write_run: Writer, tmp_path: Path) -> 
     write_run([0.5], "random", name="one")
     write_run([0.5], "random", name="two", config={"head": {"lr": 0.01}})
     write_run([0.5], "margin", name="two", config={"head": {"lr": 0.01}})
-    table = tables.configuration_table(read(tmp_path))
-    assert table.header == ["Key", "one", "two"]
-    assert [[cell.text for cell in row] for row in table.rows] == [["head.lr", "0.2", "0.01"]]
+    table = run_tables.configuration_table(read(tmp_path))
+    assert table is not None
+    assert [[cell.text for cell in row] for row in table.rows] == [
+        ["head.lr", "0.2", "one"],
+        ["head.lr", "0.01", "two"],
+    ]
+    assert run_tables.configuration_table(read(tmp_path / "runs" / "one")) is None
 
 
 def test_a_wide_table_is_transposed(results: Results) -> None:
@@ -196,6 +212,7 @@ def test_a_wide_table_is_transposed(results: Results) -> None:
     many = pd.concat([results.frame, *copies])
     wide = tables.benchmark_table(Results(many, results.configurations))
     transposed = wide.fit_to_page()
+    assert [row[0].text for row in transposed.rows[: transposed.num_pinned]] == ["Seeds", "Random"]
     assert transposed.header == ["Strategy", "first", "second", "third"]
     assert [row[0].text for row in transposed.rows] == wide.header[1:]
     assert transposed.rows[2][1] == wide.rows[0][3]
