@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
+import dal
 from dal import train
 from dal.runtime.signals import RESUMABLE
 
@@ -143,6 +144,10 @@ def test_a_folder_of_ones_own_configuration(command: Command, tmp_path: Path) ->
     status, _, err = command("--config-dir", "mine", "+experiment=quick")
     assert (status, err) == (0, "")
     assert (tmp_path / "outputs" / "quick" / "entropy" / "seed_0" / "curve.csv").exists()
+
+
+def test_the_version_is_that_of_dal(command: Command) -> None:
+    assert command("--version") == (0, f"dal {dal.__version__}\n", "")
 
 
 def test_help_teaches(command: Command) -> None:

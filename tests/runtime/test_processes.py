@@ -12,10 +12,8 @@ DDP = ["trainer.strategy=ddp", "trainer.accelerator=cpu"]
 STRATEGY = """
 import os
 
-from torch import Tensor
-
 from dal.errors import DataError
-from dal.strategies import BaitBinary, Query
+from dal.strategies import BaitBinary, Query, Selection
 
 RANK = int(os.environ.get("LOCAL_RANK", "0"))
 
@@ -23,10 +21,10 @@ RANK = int(os.environ.get("LOCAL_RANK", "0"))
 class Watched(BaitBinary):
     "Keeps a list of its picks a rank, and fails in the ranks of FAILING at the third cycle."
 
-    def select(self, query: Query) -> Tensor:
+    def select(self, query: Query) -> Selection:
         picks = super().select(query)
         with open(f"picks_{os.environ['TRY']}_{RANK}.txt", "a") as stream:
-            stream.write(f"{picks.tolist()}\\n")
+            stream.write(f"{picks.positions.tolist()}\\n")
         if str(RANK) in os.environ["FAILING"] and len(query.labels) >= 30:
             raise DataError(f"rank {RANK} cannot go on")
         return picks
@@ -77,8 +75,9 @@ def test_ranks_agree_with_each_other_and_with_one_device(folder: Path) -> None:
     picks = {(folder / f"picks_three_{rank}.txt").read_text() for rank in range(3)}
     assert picks == {(folder / "picks_one_0.txt").read_text()}
     lines = out.splitlines()
-    assert [line.split(":")[0] for line in lines[:5]] == [f"cycle {n}/5" for n in range(1, 6)]
-    assert lines[5].strip() == "three watched seed 0"  # the result, once, and nothing else
+    assert lines[0] == "three watched seed 0 in outputs/three/watched/seed_0"  # once
+    assert [line.split(":")[0] for line in lines[1:6]] == [f"cycle {n}/5" for n in range(1, 6)]
+    assert lines[6].split() == ["labels", "50"]  # the result, once, and nothing else
     assert len(lines) == 12, out
 
 
