@@ -23,7 +23,7 @@ from tests.wandb_server import Server, serving
 
 Loop = Callable[..., ALLoop]
 CONFIGURATION = {"seed": 0, "name": "blobs", "head": {"optimizer": {"lr": 0.2}}}
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from dal import train as dal_train
+
+ROOT = Path(__file__).parents[2]
 DDP = ["trainer.strategy=ddp", "trainer.accelerator=cpu"]
 STRATEGY = """
 import os
@@ -109,9 +111,19 @@ def test_what_fails_in_all_ranks_is_said_once(folder: Path) -> None:
         ),
     ],
 )
-def test_what_cannot_be_done_is_refused(folder: Path, arguments: list[str], message: str) -> None:
-    status, out = train(folder, "refused", *arguments)
-    assert status == 1
-    assert message in out
-    assert "Traceback" not in out
-    assert not list(folder.glob("picks_refused*"))
+def test_what_cannot_be_done_is_refused(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["dal.train", *arguments])
+    with pytest.raises(SystemExit) as end:
+        dal_train.main()
+    assert end.value.code == 1
+    err = capsys.readouterr().err
+    assert message in err
+    assert "Traceback" not in err
+    assert not list(tmp_path.glob("outputs/*/*/*/curve.csv"))

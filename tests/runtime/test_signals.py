@@ -22,7 +22,7 @@ from dal.runtime.trainers import DEFAULT_TRAINER
 from dal.strategies import Query, Strategy
 from tests.test_train import num_rows
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SLURM_JOB = {"SLURM_JOB_ID": "7", "SLURM_NTASKS": "1", "SLURM_JOB_NAME": "dal", "SLURM_NODEID": "0"}
 
 
@@ -177,6 +177,7 @@ def test_lightning_does_not_requeue(tmp_path: Path) -> None:
         text=True,
     )
     assert process.stdout is not None
+    assert "digits bait_binary seed 0 in run" in process.stdout.readline()
     assert "cycle 1/21" in process.stdout.readline()
     process.send_signal(signal.SIGUSR1)
     out, _ = process.communicate()
