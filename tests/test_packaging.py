@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -47,6 +48,22 @@ def test_an_installed_wheel_runs_anywhere(wheel: Path, tmp_path: Path) -> None:
     )
     assert "_target_: dal.data.Digits" in done.stdout
     assert "dal-train = dal.train:main" in _entry_points(wheel)
+
+
+def test_the_source_distribution_holds_what_is_needed_to_work_on_it(tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "--target", "sdist", "--directory", tmp_path],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    (file,) = tmp_path.glob("dal-*.tar.gz")
+    with tarfile.open(file) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if tracked.returncode:
+        pytest.skip("this is no checkout")
+    assert {*tracked.stdout.splitlines()} - names <= {".pre-commit-config.yaml"}
 
 
 def _entry_points(wheel: Path) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
+import dal
 from dal import train
 from dal.runtime.signals import RESUMABLE
 
@@ -143,6 +144,10 @@ def test_a_folder_of_ones_own_configuration(command: Command, tmp_path: Path) ->
     status, _, err = command("--config-dir", "mine", "+experiment=quick")
     assert (status, err) == (0, "")
     assert (tmp_path / "outputs" / "quick" / "entropy" / "seed_0" / "curve.csv").exists()
+
+
+def test_the_version_is_that_of_dal(command: Command) -> None:
+    assert command("--version") == (0, f"dal {dal.__version__}\n", "")
 
 
 def test_help_teaches(command: Command) -> None:
@@ -361,10 +366,9 @@ def num_rows(run_dir: Path) -> int:
     return len(file.read_text().splitlines()) if file.exists() else 0
 
 
-def test_a_killed_run_resumes_to_the_same_bytes(tmp_path: Path) -> None:
+def test_a_killed_run_resumes_to_the_same_bytes(command: Command, tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    out, _ = start(whole).communicate()
-    assert "final accuracy" in out
+    assert "final accuracy" in command(f"run_dir={whole}", "trainer.max_epochs=40")[1]
     rng = np.random.default_rng(0)
     # By lines of the curve, the header included.
     for after, number in ((1, signal.SIGKILL), (7, signal.SIGTERM), (15, signal.SIGUSR1)):
@@ -381,8 +385,7 @@ def test_a_killed_run_resumes_to_the_same_bytes(tmp_path: Path) -> None:
             assert f"Stopped by {number.name}. Run the same command again to resume." in out
             assert "Traceback" not in out
         assert num_rows(killed) < 22
-    out, _ = start(killed).communicate()
-    assert "Resuming after" in out
+    assert "Resuming after" in command(f"run_dir={killed}", "trainer.max_epochs=40")[1]
     assert stable_curve(killed) == stable_curve(whole)
     assert (killed / "acquisitions.csv").read_bytes() == (whole / "acquisitions.csv").read_bytes()
     assert num_rows(killed) == 22

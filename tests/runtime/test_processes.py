@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from dal import train as dal_train
+
 ROOT = Path(__file__).parents[2]
 DDP = ["trainer.strategy=ddp", "trainer.accelerator=cpu"]
 STRATEGY = """
@@ -19,14 +21,14 @@ RANK = int(os.environ.get("LOCAL_RANK", "0"))
 
 
 class Watched(BaitBinary):
-    "Keeps a list of picks for each process; those of FAILING fail at the third cycle."
+    "Keeps a list of its picks a rank, and fails in the ranks of FAILING at the third cycle."
 
     def select(self, query: Query) -> Selection:
         picks = super().select(query)
         with open(f"picks_{os.environ['TRY']}_{RANK}.txt", "a") as stream:
             stream.write(f"{picks.positions.tolist()}\\n")
         if str(RANK) in os.environ["FAILING"] and len(query.labels) >= 30:
-            raise DataError(f"rank {RANK} cannot continue")
+            raise DataError(f"rank {RANK} cannot go on")
         return picks
 """
 
@@ -75,15 +77,16 @@ def test_ranks_agree_with_each_other_and_with_one_device(folder: Path) -> None:
     picks = {(folder / f"picks_three_{rank}.txt").read_text() for rank in range(3)}
     assert picks == {(folder / "picks_one_0.txt").read_text()}
     lines = out.splitlines()
-    assert [line.split(":")[0] for line in lines[:5]] == [f"cycle {n}/5" for n in range(1, 6)]
-    assert lines[5].strip() == "three watched seed 0"  # the result, once, and nothing else
+    assert lines[0] == "three watched seed 0 in outputs/three/watched/seed_0"  # once
+    assert [line.split(":")[0] for line in lines[1:6]] == [f"cycle {n}/5" for n in range(1, 6)]
+    assert lines[6].split() == ["labels", "50"]  # the result, once, and nothing else
     assert len(lines) == 12, out
 
 
 def test_a_failing_rank_ends_all_and_the_run_resumes(folder: Path) -> None:
     status, out = train(folder, "two", "trainer.devices=2", *DDP, failing="1")
     assert status != 0
-    assert out.count("rank 1 cannot continue") == 1
+    assert out.count("rank 1 cannot go on") == 1
     assert "Traceback" not in out
     status, out = train(folder, "two", "trainer.devices=2", *DDP)
     assert status == 0
@@ -94,8 +97,8 @@ def test_a_failing_rank_ends_all_and_the_run_resumes(folder: Path) -> None:
 def test_what_fails_in_all_ranks_is_said_once(folder: Path) -> None:
     status, out = train(folder, "both", "trainer.devices=2", *DDP, failing="0,1")
     assert status == 1
-    assert out.count("cannot continue") == 1
-    assert "rank 0 cannot continue" in out
+    assert out.count("cannot go on") == 1
+    assert "rank 0 cannot go on" in out
 
 
 @pytest.mark.parametrize(
@@ -108,9 +111,19 @@ def test_what_fails_in_all_ranks_is_said_once(folder: Path) -> None:
         ),
     ],
 )
-def test_what_cannot_be_done_is_refused(folder: Path, arguments: list[str], message: str) -> None:
-    status, out = train(folder, "refused", *arguments)
-    assert status == 1
-    assert message in out
-    assert "Traceback" not in out
-    assert not list(folder.glob("picks_refused*"))
+def test_what_cannot_be_done_is_refused(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["dal.train", *arguments])
+    with pytest.raises(SystemExit) as end:
+        dal_train.main()
+    assert end.value.code == 1
+    err = capsys.readouterr().err
+    assert message in err
+    assert "Traceback" not in err
+    assert not list(tmp_path.glob("outputs/*/*/*/curve.csv"))

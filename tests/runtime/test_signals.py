@@ -177,6 +177,7 @@ def test_lightning_does_not_requeue(tmp_path: Path) -> None:
         text=True,
     )
     assert process.stdout is not None
+    assert "digits bait_binary seed 0 in run" in process.stdout.readline()
     assert "cycle 1/21" in process.stdout.readline()
     process.send_signal(signal.SIGUSR1)
     out, _ = process.communicate()
