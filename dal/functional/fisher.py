@@ -118,6 +118,69 @@ def embeddings(features: Tensor, factors: Tensor) -> Tensor:
     return products.flatten(1, 2)  # (N, KD, r)
 
 
+def projections(features: Tensor, factors: Tensor, v: Tensor) -> Tensor:
+    """Vᵀ v for the embedding V = A ⊗ h of every row, without forming V: 2·N·D·K·s flops.
+
+    Args:
+        features: ``(N, D)``.
+        factors: ``(N, K, r)``.
+        v: ``(KD, s)``.
+
+    Returns:
+        ``(N, r, s)``. Memory: that, and 2·N·K·s entries.
+
+    Example:
+        >>> v = torch.tensor([[1.0], [2.0]])
+        >>> projections(torch.tensor([[1.0, 1.0]]), torch.full((1, 1, 1), 3.0), v)
+        tensor([[[9.]]])
+    """
+    num_classes, num_features = factors.shape[1], features.shape[1]
+    products = features @ v.view(num_classes, num_features, v.shape[1])  # (K, N, s)
+    return torch.bmm(factors.mT, products.transpose(0, 1))
+
+
+def combination(features: Tensor, factors: Tensor, coefficients: Tensor) -> Tensor:
+    """Sum over all rows of V x for the embedding V = A ⊗ h, without forming V: 2·N·D·K·s flops.
+
+    Args:
+        features: ``(N, D)``.
+        factors: ``(N, K, r)``.
+        coefficients: x of every row, ``(N, r, s)``.
+
+    Returns:
+        ``(KD, s)``. Memory: that, and 2·N·K·s entries.
+
+    Example:
+        >>> combination(torch.tensor([[1.0, 2.0]]), torch.ones(1, 1, 1), torch.full((1, 1, 1), 3.0))
+        tensor([[3.],
+                [6.]])
+    """
+    products = torch.bmm(factors, coefficients).transpose(0, 1)  # (N, K, s) -> (K, N, s)
+    return (features.mT @ products).flatten(0, 1)  # (K, D, s) -> (KD, s)
+
+
+def gram(features: Tensor, factors: Tensor) -> Tensor:
+    """VᵢᵀVⱼ = (AᵢᵀAⱼ)(hᵢ·hⱼ) for the embeddings V = A ⊗ h of all pairs of rows.
+
+    Args:
+        features: ``(N, D)``.
+        factors: ``(N, K, r)``.
+
+    Returns:
+        ``(N·r, N·r)``. Memory: twice that.
+
+    Example:
+        >>> gram(torch.tensor([[1.0], [2.0]]), torch.ones(2, 1, 1))
+        tensor([[1., 2.],
+                [2., 4.]])
+    """
+    rank = factors.shape[-1]
+    columns = factors.mT.flatten(0, 1)  # (N, K, r) -> (N·r, K)
+    products = (columns @ columns.mT).view(len(features), rank, len(features), rank)
+    products *= (features @ features.mT)[:, None, :, None]  # (N, r, N, r)
+    return products.view(len(columns), len(columns))
+
+
 def information(*parts: tuple[Tensor, Tensor]) -> Tensor:
     """Sum of the information of all rows of all parts.
 
