@@ -74,7 +74,7 @@ def peak_entries(
     size, num_columns = num_classes * num_features, num_labeled * rank  # KD, m
     num_added = oversample * num * rank
     # A float64 counts as two entries. F is there all the time, a dense M₀⁻¹ too.
-    if bait_inverse.is_low_rank(size, num_columns):
+    if bait_inverse.is_low_rank(num_features, num_classes, num_columns):
         resident = size**2
         start = size**2 + 6 * size * num_columns + 2 * size * num_classes * num_labeled
     else:
@@ -240,7 +240,9 @@ class _ForwardPass:
                 exact = self.updates.exact_terms(positions[best])
                 self._error(terms.take(best), gains[best], exact.gains)
                 # Of candidates that are equal but for rounding the first.
-                row = int((exact.gains >= exact.gains.max() * (1 - 1e-12)).nonzero()[0])
+                highest_gain = exact.gains.max()
+                is_best = exact.gains >= highest_gain - 1e-12 * highest_gain.abs()
+                row = int(is_best.int().argmax())
             u, w = self.updates.append(exact, row)
             terms.apply(u, w, candidates)
             is_chosen[best[row]] = True

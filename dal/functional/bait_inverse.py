@@ -85,7 +85,10 @@ class LowRankInverse(NamedTuple):
 
 
 class DenseInverse(NamedTuple):
-    """M⁻¹ as a matrix.
+    """M⁻¹ as a matrix, without the part that acts on what all classes share.
+
+    For K > 1 the columns of every factor add up to 0 over the classes, as gradients of a softmax
+    do. So no V Vᵀ has that part.
 
     Attributes:
         matrix: ``(KD, KD)``, float64.
@@ -125,12 +128,13 @@ def invert(features: Tensor, factors: Tensor, lmbda: float) -> Inverse:
 
     Args:
         features: Of the examples in M, ``(L, D)``; L may be 0.
-        factors: Scaled as they count in M, ``(L, K, r)``.
+        factors: Scaled as they count in M, ``(L, K, r)``; for K > 1, columns that add up to 0 over
+            the classes, as those of :mod:`dal.functional.fisher` do.
         lmbda: λ.
     """
     features, factors = features.double(), factors.double()
-    size = factors.shape[1] * features.shape[1]  # KD
-    if is_low_rank(size, len(features) * factors.shape[2]):
+    num_classes, rank = factors.shape[1:]
+    if is_low_rank(features.shape[1], num_classes, len(features) * rank):
         g = fisher.gram(features, factors)  # (m, m)
         g.diagonal().add_(lmbda)
         return LowRankInverse(lmbda, features, factors, positive_cholesky(g))
@@ -138,12 +142,23 @@ def invert(features: Tensor, factors: Tensor, lmbda: float) -> Inverse:
     m.diagonal().add_(lmbda)
     cholesky = positive_cholesky(m)
     del m
-    return DenseInverse(torch.cholesky_inverse(cholesky))
+    inverse = torch.cholesky_inverse(cholesky)
+    if num_classes > 1:
+        # What all classes share: there M is λI, far above all other inverse eigenvalues on features
+        # of large norm, and no V has a part of it but rounding.
+        by_class = inverse.view(num_classes, -1, num_classes, features.shape[1])  # (K, D, K, D)
+        by_class -= by_class.mean(0, keepdim=True)
+        by_class -= by_class.mean(2, keepdim=True)
+    return DenseInverse(inverse)
 
 
-def is_low_rank(size: int, num_columns: int) -> bool:
-    """Whether M, KD × KD, is inverted by its m columns: up to about there that is faster."""
-    return num_columns < 3 * size // 4
+def is_low_rank(num_features: int, num_classes: int, num_columns: int) -> bool:
+    """Whether M is inverted by its m columns: up to about there that is faster.
+
+    With as many columns as there are dimensions, (K − 1) D of them for K > 1, what they leave of
+    the identity would be rounding alone.
+    """
+    return 4 * num_columns < 3 * num_features * max(1, num_classes - 1)
 
 
 def positive_cholesky(matrix: Tensor) -> Tensor:

@@ -142,7 +142,7 @@ print((devices.peak_bytes(cpu) - before) / (4 * (fixed + num_pool * per_row) + s
     [
         "fisher.full_factors, 3000, 160, 20, 4",  # F dominates
         "fisher.full_factors, 3000, 160, 90, 4",  # M₀⁻¹ of low rank
-        "fisher.full_factors, 1500, 160, 120, 4",  # a dense M₀⁻¹
+        "fisher.full_factors, 1500, 160, 130, 4",  # a dense M₀⁻¹
         "fisher.full_factors, 20_000, 8, 20, 4",  # the terms
         "fisher.full_factors, 1500, 60, 6, 90",  # the backward pass
         "fisher.binary_factors, 300_000, 64, 20, 40",  # the pool, in blocks

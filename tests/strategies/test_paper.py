@@ -101,7 +101,7 @@ def test_too_little_memory_is_refused_before_the_work(
     asked = query(drawn_pool(500, 0), 4)
     scratch = bait.NUM_CHUNKS * fisher.scratch_bytes(asked.device)
     monkeypatch.setattr(bait, "select", worked)
-    monkeypatch.setattr(devices, "available_bytes", lambda _: scratch + 20_000)
+    monkeypatch.setattr(devices, "available_bytes", lambda _: scratch + 40_000)
     with pytest.raises(ResourceError) as caught:
         make()(asked)
     message = str(caught.value)
@@ -110,7 +110,7 @@ def test_too_little_memory_is_refused_before_the_work(
     assert "pool_features" not in vars(asked)
     subset = int(message.rpartition("subset_size=")[2].rstrip("."))
     monkeypatch.undo()
-    monkeypatch.setattr(devices, "available_bytes", lambda _: scratch + 20_000)
+    monkeypatch.setattr(devices, "available_bytes", lambda _: scratch + 40_000)
     assert len(make(subset_size=subset)(query(drawn_pool(500, 0), 4)).positions) == 4
     with pytest.raises(ResourceError):
         make(subset_size=subset + 1)(query(drawn_pool(500, 0), 4))
