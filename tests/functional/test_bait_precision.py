@@ -1,5 +1,7 @@
 """In float32 every form of BAIT reaches what it reaches in float64, on features of any scale."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from dal.functional import bait, bait_diagonal, bait_objective, fisher
-from dal.functional.bait_objective import Hyperparameters
+from dal.functional.bait_objective import Hyperparameters, Selection
 from tests.functional.random_problems import RandomProblem, draw_at_scale, each_factor
 
 
@@ -79,10 +81,13 @@ def test_float32_reaches_the_objective_of_float64(
 
 
 @pytest.mark.parametrize("norm", [0.3, 45.0, 1000.0])
-def test_diagonal_float32_selects_what_float64_selects(norm: float) -> None:
+@pytest.mark.parametrize("select", [bait_diagonal.select, bait_diagonal.select_full_rank])
+def test_diagonal_float32_selects_what_float64_selects(
+    norm: float, select: Callable[..., Selection]
+) -> None:
     drawn = draw_at_scale(600, 50, 64, 5, 0, norm)
-    expected = bait_diagonal.select(*drawn, 50)
-    selection = bait_diagonal.select(*drawn.to(torch.float32), 50)
+    expected = select(*drawn, 50)
+    selection = select(*drawn.to(torch.float32), 50)
     assert torch.equal(selection.positions, expected.positions)
 
 
