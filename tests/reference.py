@@ -162,6 +162,49 @@ class DiagonalBait(Bait):
         super().__init__(diagonals(pool), diagonals(labeled), num, reduction=reduction)
 
 
+class PublishedDiagonalBait:
+    """As published: M⁻¹ and F diagonal, but candidates of full rank.
+
+    After every step of Woodbury's identity only the diagonal of the inverse is kept.
+    """
+
+    def __init__(
+        self, pool: list[Tensor], labeled: list[Tensor], v: list[Tensor], num: int, reduction: str
+    ) -> None:
+        start = DiagonalBait(pool, labeled, num, reduction=reduction)
+        self.num = num
+        self.mean = start.mean
+        self.inverse = torch.linalg.inv(start.m)
+        self.v = [columns * (num / (len(labeled) + num)) ** 0.5 for columns in v]
+
+    def middle(self, v: Tensor, inverse: Tensor, sign: int) -> Tensor:
+        inner: Tensor = torch.linalg.inv(sign * torch.eye(v.shape[1]).to(v) + v.T @ inverse @ v)
+        return inner
+
+    def change(self, v: Tensor, inverse: Tensor, sign: int) -> float:
+        outer = v.T @ inverse @ self.mean @ inverse @ v
+        return torch.trace(outer @ self.middle(v, inverse, sign)).item()
+
+    def updated(self, v: Tensor, inverse: Tensor, sign: int) -> Tensor:
+        change = inverse @ v @ self.middle(v, inverse, sign) @ v.T @ inverse
+        return (inverse - change).diagonal().diag()
+
+    def select(self, oversample: int = 2) -> dict[int, float]:
+        inverse = self.inverse
+        gains: dict[int, float] = {}
+        for _ in range(min(oversample * self.num, len(self.v))):
+            rest = [i for i in range(len(self.v)) if i not in gains]
+            changes = {i: self.change(self.v[i], inverse, 1) for i in rest}
+            best = max(rest, key=changes.__getitem__)
+            gains[best] = changes[best]
+            inverse = self.updated(self.v[best], inverse, 1)
+        while len(gains) > self.num:
+            least = max(gains, key=lambda i: self.change(self.v[i], inverse, -1))
+            inverse = self.updated(self.v[least], inverse, -1)
+            del gains[least]
+        return gains
+
+
 def draw_proportionally(masses: Tensor, generator: torch.Generator) -> int:
     """The row at which the running sum of the masses passes a uniform share of their total."""
     share = torch.rand((), generator=generator, dtype=torch.float64)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dal.functional import bait_objective, fisher
+from dal.functional import bait_backward, bait_inverse, bait_objective, fisher
 from dal.functional.bait_objective import (
     DEFAULT,
     CandidateTerms,
@@ -27,10 +27,16 @@ from dal.functional.bait_objective import (
 NUM_CHUNKS = 8  # tensors of the size of a chunk that exist at the same time, at most
 
 # For rank-one candidates a block of steps is chosen from a shortlist, and then checked against all
-# rows (see _forward_in_blocks).
+# rows (see _ForwardPass._add_block).
 BLOCK_STEPS = 64
 SHORTLIST_ROWS = 1 << 11
 SHORTLIST_SHARE = 64  # one row in this many, if that is more
+
+# When gains are checked, and P and Q computed again (see _ForwardPass).
+NUM_EXACT_COLUMNS = 64  # of the candidates whose exact gains are computed at a time, at most
+ERROR_MARGIN = 4
+ERROR_LIMIT = 1e-3
+ERROR_GROWTH = 4
 
 
 class PeakEntries(NamedTuple):
@@ -63,17 +69,25 @@ def peak_entries(
 
     Example:
         >>> peak_entries(num_features=384, num_classes=1, rank=1, num_labeled=10, num=10)
-        PeakEntries(fixed=333312, per_pool_row=432)
+        PeakEntries(fixed=348672, per_pool_row=436)
     """
-    size, num_columns = num_classes * num_features, num_labeled * rank
-    updates = 2 * size * rank * (2 * oversample * num - num)
-    is_low_rank = num_columns < size // 2
-    matrices = 2 * size**2 + 4 * size * num_columns if is_low_rank else 4 * size**2
-    # Features, factors before and after their scaling, and P, Q and four temporaries of their size.
-    per_pool_row = num_features + 2 * num_classes * rank + 6 * rank**2
+    size, num_columns = num_classes * num_features, num_labeled * rank  # KD, m
+    num_added = oversample * num * rank
+    # A float64 counts as two entries. F is there all the time, a dense M₀⁻¹ too.
+    if bait_inverse.is_low_rank(num_features, num_classes, num_columns):
+        resident = size**2
+        start = size**2 + 6 * size * num_columns + 2 * size * num_classes * num_labeled
+    else:
+        resident, start = 3 * size**2, 5 * size**2
+    forward = start + 3 * size * num_added
+    backward = 6 * size * num_added + 8 * num_added**2
+    fixed = resident + max(forward, backward)
+    # Features, factors before and after their scaling, P, Q and four temporaries of their size, the
+    # traces of P and Q, gains and their rounding.
+    per_pool_row = num_features + 2 * num_classes * rank + 6 * rank**2 + 4
     if num_classes == rank == 1:
         per_pool_row += 2 * min(BLOCK_STEPS, oversample * num)  # X and Y of a block
-    return PeakEntries(matrices + updates, per_pool_row)
+    return PeakEntries(fixed, per_pool_row)
 
 
 def select(
@@ -123,129 +137,168 @@ def forward_backward(problem: Problem, num: int, num_forward: int) -> Selection:
         problem: The candidates and the objective.
         num: Size of the batch.
         num_forward: How many candidates the forward pass adds, in [num, N].
-
-    Memory: 6·r² entries per candidate, 2·KD·r per step, and for rank-one candidates 2·BLOCK_STEPS
-    per candidate.
     """
-    terms = bait_objective.candidate_terms(problem)
-    updates = Updates(problem, 2 * num_forward - num)
-    if problem.factors.shape[1:] == (1, 1) and len(problem.features) > SHORTLIST_ROWS:
-        forward = _forward_in_blocks(problem, terms, updates, num_forward)
-    else:
-        num_rows, device = len(problem.features), problem.features.device
-        is_chosen = torch.zeros(num_rows, dtype=torch.bool, device=device)
-        all_positions = torch.arange(num_rows, device=device)
-        forward = _add_greedily(problem, all_positions, terms, is_chosen, updates, num_forward)
-    return _backward(problem, terms, updates, forward, num)
+    search = _ForwardPass(problem, num_forward)
+    while len(search.positions) < num_forward:
+        search.advance(num_forward - len(search.positions))
+    positions = torch.tensor(search.positions, device=problem.features.device)
+    gains = torch.tensor(search.gains).to(problem.features)
+    inverse = search.updates.inverse
+    del search  # the terms of all candidates
+    is_kept = bait_backward.survivors(problem, inverse, positions, num)
+    return Selection(positions[is_kept], gains[is_kept])
 
 
-def _add_greedily(
-    candidates: Problem,
-    positions: Tensor,
-    terms: CandidateTerms,
-    is_chosen: Tensor,
-    updates: Updates,
-    num: int,
-) -> Selection:
-    """Adds the best candidate ``num`` times.
+class _ForwardPass:
+    """Adds the candidate that lowers tr(M⁻¹F) most, again and again.
 
-    Args:
-        candidates: The n candidates among which to choose.
-        positions: Their positions in the problem of ``updates``, ``(n,)``.
-        terms: Their terms, updated in place.
-        is_chosen: Which of them M contains, ``(n,)``, updated in place.
-        updates: The steps of M so far, updated in place.
-        num: How many to add.
+    The gains of all candidates, in their dtype, propose; exact gains in float64 decide. A step
+    takes the best of all *rivals*: the candidates whose gain may be the highest, given its error.
+    The error of a gain is estimated as :meth:`CandidateTerms.rounding` times the largest such
+    ratio of true error and rounding that was seen since P and Q were last computed: at the best
+    candidates then, and at the best candidate of every step. A candidate is no rival when its gain
+    would be too low even with ERROR_MARGIN times that error. P and Q are computed from the present
+    M again when the error of the best candidate is above ERROR_LIMIT of its gain, and above
+    ERROR_GROWTH times what it was at first.
 
-    Returns:
-        Those chosen, as positions in the problem of ``updates``.
+    Attributes:
+        positions: Of the candidates added, in that order.
+        gains: What each lowered the objective by, exactly.
     """
-    chosen, chosen_gains = [], []
-    for _ in range(num):
-        gains = terms.changes(1).masked_fill_(is_chosen, -torch.inf)
-        best = int(gains.argmax())
-        update = updates.next(int(positions[best]), terms.p[best], terms.q[best], 1)
-        terms.apply(update, candidates)
-        updates.append(update)
-        is_chosen[best] = True
-        chosen.append(positions[best])
-        chosen_gains.append(gains[best].clone())  # a view would keep all the gains in memory
-    return Selection(torch.stack(chosen), torch.stack(chosen_gains))
 
+    def __init__(self, problem: Problem, num: int) -> None:
+        self.problem = problem
+        device = problem.features.device
+        nobody = torch.tensor([], dtype=torch.long, device=device)
+        inverse = problem.invert(nobody)
+        self.updates = Updates(problem, inverse, num)
+        self.is_chosen = torch.zeros(len(problem.features), dtype=torch.bool, device=device)
+        self.positions: list[int] = []
+        self.gains: list[float] = []
+        self.max_exact = max(2, NUM_EXACT_COLUMNS // problem.factors.shape[2])
+        self._compute_terms(inverse)
 
-def _forward_in_blocks(
-    problem: Problem, terms: CandidateTerms, updates: Updates, num: int
-) -> Selection:
-    """What :func:`_add_greedily` chooses from all rank-one candidates, reading them once per block.
+    def advance(self, num: int) -> None:
+        """Adds between one candidate and ``num``, as many as one reading of all rows serves."""
+        if self.is_stale:
+            chosen = torch.tensor(self.positions, device=self.is_chosen.device)
+            self._compute_terms(self.problem.invert(chosen))
+        if self.problem.factors.shape[1:] == (1, 1) and len(self.is_chosen) > SHORTLIST_ROWS:
+            self._add_block(num)
+            return
+        everybody = torch.arange(len(self.is_chosen), device=self.is_chosen.device)
+        self._add_greedily(self.problem, everybody, self.terms, num)
 
-    A block of steps is chosen from a shortlist, the best candidates at its start. Its steps are
-    valid up to the first one at which a candidate outside the shortlist would have gained more.
-    The first step is always valid.
-    """
-    num_rows = len(problem.features)
-    size = min(max(SHORTLIST_ROWS, num_rows // SHORTLIST_SHARE), num_rows)
-    is_chosen = torch.zeros(num_rows, dtype=torch.bool, device=problem.features.device)
-    blocks: list[Selection] = []
-    num_left = num
-    while num_left:
-        gains = terms.changes(1).masked_fill_(is_chosen, -torch.inf)
+    def _compute_terms(self, inverse: bait_inverse.Inverse) -> None:
+        """Computes P and Q of all candidates for the present M, and estimates their error."""
+        self.terms = bait_objective.candidate_terms(self.problem, inverse)
+        self.is_stale = False
+        gains = self.terms.gains().masked_fill_(self.is_chosen, -torch.inf)
+        probes = gains.topk(min(self.max_exact, len(gains) - len(self.positions))).indices
+        exact = self.updates.exact_terms(probes).gains
+        self.unit = torch.finfo(gains.dtype).eps
+        self.first_error = self._error(self.terms.take(probes), gains[probes], exact)
+
+    def _error(self, terms: CandidateTerms, gains: Tensor, exact: Tensor) -> float:
+        """The largest relative error of some gains, by the estimate, which learns from them."""
+        rounding = terms.rounding(gains).clamp_min(torch.finfo(gains.dtype).tiny)
+        self.unit = max(self.unit, float(((gains - exact).abs() / rounding).max()))
+        smallest = torch.finfo(exact.dtype).tiny
+        return float((self.unit * rounding / exact.clamp_min(smallest)).max())
+
+    def _add_greedily(
+        self, candidates: Problem, positions: Tensor, terms: CandidateTerms, num: int
+    ) -> Tensor:
+        """Adds the best of some candidates up to ``num`` times, until the terms are stale.
+
+        Args:
+            candidates: The n candidates among which to choose.
+            positions: Their positions among all, ``(n,)``, ascending.
+            terms: Their terms, updated in place.
+            num: How many to add at most.
+
+        Returns:
+            The gains of those added, ``(steps,)``, in float64.
+        """
+        is_chosen = self.is_chosen[positions]
+        added: list[float] = []
+        for _ in range(num):
+            gains = terms.gains().masked_fill_(is_chosen, -torch.inf)
+            best = gains.argmax(keepdim=True)
+            exact = self.updates.exact_terms(positions[best])
+            error = self._error(terms.take(best), gains[best], exact.gains)
+            if added and error > max(ERROR_LIMIT, ERROR_GROWTH * self.first_error):
+                self.is_stale = True
+                break
+            row = 0
+            highest = gains + ERROR_MARGIN * self.unit * terms.rounding(gains.clamp_min(0))
+            is_rival = (highest >= exact.gains) & ~is_chosen
+            if is_rival.sum() > 1:
+                best = is_rival.nonzero().flatten()
+                if len(best) > self.max_exact:
+                    best = best[highest[best].topk(self.max_exact).indices].sort().values
+                exact = self.updates.exact_terms(positions[best])
+                self._error(terms.take(best), gains[best], exact.gains)
+                # Of candidates that are equal but for rounding the first.
+                highest_gain = exact.gains.max()
+                is_best = exact.gains >= highest_gain - 1e-12 * highest_gain.abs()
+                row = int(is_best.int().argmax())
+            u, w = self.updates.append(exact, row)
+            terms.apply(u, w, candidates)
+            is_chosen[best[row]] = True
+            self.is_chosen[positions[best[row]]] = True
+            self.positions.append(int(positions[best[row]]))
+            added.append(float(exact.gains[row]))
+        self.gains += added
+        return torch.tensor(added, dtype=torch.float64)
+
+    def _add_block(self, num: int) -> None:
+        """What :meth:`_add_greedily` adds of all rank-one candidates, reading them only once.
+
+        A block of steps is chosen from a shortlist, the best candidates at its start. Its steps
+        are valid up to the first one at which a candidate outside the shortlist might have gained
+        more. The first step is always valid.
+        """
+        num_rows = len(self.is_chosen)
+        size = min(max(SHORTLIST_ROWS, num_rows // SHORTLIST_SHARE), num_rows)
+        gains = self.terms.gains().masked_fill_(self.is_chosen, -torch.inf)
         # Ascending, so that of equal candidates the first is chosen here too.
         shortlist = gains.topk(size).indices.sort().values
-        num_free = int((~is_chosen[shortlist]).sum())
-        num_steps = min(BLOCK_STEPS, num_left, num_free)
-        block = _add_greedily(
-            problem.take(shortlist),
-            shortlist,
-            terms.take(shortlist),
-            is_chosen[shortlist],
-            updates,
-            num_steps,
-        )
-        is_outside = ~is_chosen
+        is_outside = ~self.is_chosen
+        num_free = int(is_outside[shortlist].sum())
         is_outside[shortlist] = False
-        num_valid = _apply_valid_steps(problem, terms, updates, block.gains, is_outside)
-        block = Selection(block.positions[:num_valid], block.gains[:num_valid])
-        is_chosen[block.positions] = True
-        blocks.append(block)
-        num_left -= num_valid
-    return Selection(
-        torch.cat([block.positions for block in blocks]),
-        torch.cat([block.gains for block in blocks]),
-    )
+        num_steps = min(BLOCK_STEPS, num, num_free)
+        gains = self._add_greedily(
+            self.problem.take(shortlist), shortlist, self.terms.take(shortlist), num_steps
+        )
+        self._keep_valid_steps(gains, is_outside)
 
+    def _keep_valid_steps(self, chosen_gains: Tensor, is_outside: Tensor) -> None:
+        """Applies the valid ones of the last steps to all candidates, and undoes the others.
 
-def _apply_valid_steps(
-    problem: Problem,
-    terms: CandidateTerms,
-    updates: Updates,
-    chosen_gains: Tensor,
-    is_outside: Tensor,
-) -> int:
-    """Applies the last steps to the terms of all candidates, and undoes those that are not valid.
+        One product of all features with the directions of the steps gives the gain of every
+        candidate before each of them.
 
-    One product of all features with the directions of the steps gives the gain of every candidate
-    before each of them.
-
-    Args:
-        problem: All rank-one candidates.
-        terms: Their terms before the steps, updated in place.
-        updates: The steps of M so far, updated in place.
-        chosen_gains: The gains of the last steps, ``(steps,)``.
-        is_outside: Which candidates are neither in M nor on the shortlist, ``(N,)``.
-
-    Returns:
-        How many of the steps are valid.
-    """
-    num_steps = len(chosen_gains)
-    x, y = _project(problem, *updates.last(num_steps))
-    is_beaten = _best_before_each_step(terms, x, y, is_outside) > chosen_gains
-    num_valid = int(is_beaten.nonzero()[0]) if is_beaten.any() else num_steps
-    updates.undo(num_steps - num_valid)
-    x, y = x[:, :num_valid], y[:, :num_valid]
-    for rows in fisher.chunks(x, 2 * num_valid):
-        terms.p[rows].sub_(x[rows].square().sum(1)[:, None, None])  # (n, steps) -> (n, 1, 1)
-        terms.q[rows].sub_((x[rows] * y[rows]).sum(1)[:, None, None], alpha=2)
-    return num_valid
+        Args:
+            chosen_gains: The gains of the last steps, ``(steps,)``.
+            is_outside: Which candidates were neither in M nor on the shortlist, ``(N,)``.
+        """
+        num_steps = len(chosen_gains)
+        x, y = _project(self.problem, *self.updates.last(num_steps))
+        margin = ERROR_MARGIN * self.unit
+        highest = _highest_before_each_step(self.terms, x, y, is_outside, margin)
+        is_beaten = highest > chosen_gains.to(x)
+        is_beaten[0] = False
+        num_valid = int(is_beaten.nonzero()[0]) if is_beaten.any() else num_steps
+        if num_valid < num_steps:
+            self.updates.undo(num_steps - num_valid)
+            self.is_chosen[self.positions[num_valid - num_steps :]] = False
+            del self.positions[num_valid - num_steps :], self.gains[num_valid - num_steps :]
+        x, y = x[:, :num_valid], y[:, :num_valid]
+        p, q = self.terms.p, self.terms.q
+        for rows in fisher.chunks(x, 2 * num_valid):
+            p[rows].sub_(x[rows].square().sum(1)[:, None, None])  # (n, steps) -> (n, 1, 1)
+            q[rows].sub_((x[rows] * y[rows]).sum(1)[:, None, None], alpha=2)
 
 
 def _project(problem: Problem, u: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
@@ -258,36 +311,21 @@ def _project(problem: Problem, u: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
     return products[:, :num_steps], products[:, num_steps:]
 
 
-def _best_before_each_step(
-    terms: CandidateTerms, x: Tensor, y: Tensor, is_candidate: Tensor
+def _highest_before_each_step(
+    terms: CandidateTerms, x: Tensor, y: Tensor, is_candidate: Tensor, margin: float
 ) -> Tensor:
-    """The highest gain of any of the candidates before each step, ``(steps,)``.
+    """The highest gain that any of the candidates may have before each step, ``(steps,)``.
 
     Before step t, P and Q of a rank-one candidate are those at the start less Σ x² and 2 Σ x y over
-    the steps before t.
+    the steps before t. The margin, a share of what P and Q were when computed, allows for rounding.
     """
     best = x.new_full((x.shape[1],), -torch.inf)
     for rows in fisher.chunks(x, 2 * x.shape[1]):
         square, cross = x[rows].square(), x[rows] * y[rows]  # (n, steps)
-        p = terms.p[rows, 0] - square.cumsum(1).sub_(square)  # (n, 1) -> (n, steps)
-        q = terms.q[rows, 0] - cross.cumsum(1).sub_(cross).mul_(2)
-        gains = q.div_(p.add_(1)).masked_fill_(~is_candidate[rows, None], -torch.inf)
+        lowest_p = terms.p[rows, 0] - margin * terms.first_p[rows, None]  # (n, 1)
+        highest_q = terms.q[rows, 0] + margin * terms.first_q[rows, None]
+        p = lowest_p - square.cumsum(1).sub_(square)  # (n, 1) -> (n, steps)
+        q = highest_q - cross.cumsum(1).sub_(cross).mul_(2)
+        gains = q.div_(p.clamp_min_(0).add_(1)).masked_fill_(~is_candidate[rows, None], -torch.inf)
         best = torch.maximum(best, gains.amax(0))
     return best
-
-
-def _backward(
-    problem: Problem, terms: CandidateTerms, updates: Updates, forward: Selection, num: int
-) -> Selection:
-    """Removes the candidate that the objective misses least, until ``num`` are left."""
-    candidates, terms = problem.take(forward.positions), terms.take(forward.positions)
-    is_removed = torch.zeros_like(forward.positions, dtype=torch.bool)
-    for _ in range(len(is_removed) - num):
-        losses = terms.changes(-1).masked_fill_(is_removed, torch.inf)
-        least = int(losses.argmin())
-        position = int(forward.positions[least])
-        update = updates.next(position, terms.p[least], terms.q[least], -1)
-        terms.apply(update, candidates)
-        updates.append(update)
-        is_removed[least] = True
-    return Selection(forward.positions[~is_removed], forward.gains[~is_removed])

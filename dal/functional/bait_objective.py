@@ -1,23 +1,26 @@
-"""The objective of BAIT, tr(M⁻¹F): what each candidate changes it by, and how M is updated.
+"""The objective of BAIT, tr(M⁻¹F): what each candidate lowers it by, and how M is updated.
 
 F is the mean information of all examples, and M that of the labeled and the chosen ones. A
 candidate x adds V Vᵀ to M, where V is its scaled embedding (:mod:`dal.functional.fisher`). By
-Woodbury's identity, adding (σ = 1) or removing (σ = −1) it changes the objective by
+Woodbury's identity, adding it lowers the objective by its *gain*
 
-    −σ tr( Q (I + σP)⁻¹ ),   P = Vᵀ M⁻¹ V,   Q = Vᵀ T V,   T = M⁻¹ F M⁻¹,
+    tr( Q (I + P)⁻¹ ),   P = Vᵀ M⁻¹ V,   Q = Vᵀ T V,   T = M⁻¹ F M⁻¹,
 
-which needs r × r matrices only. T is called the *weighted inverse*. When M changes by σ Vⱼ Vⱼᵀ,
-M⁻¹ and T change by products of the two *directions* U and W of that step, r columns each,
+which needs r × r matrices only. T is called the *weighted inverse*. When M grows by Vⱼ Vⱼᵀ, M⁻¹ and
+T change by products of the two *directions* U and W of that step, r columns each,
 
-    M⁻¹ ← M⁻¹ − σ U Uᵀ,                U = M⁻¹ Vⱼ G,    G Gᵀ = (I + σPⱼ)⁻¹,
-    T   ← T − σ (U Wᵀ + W Uᵀ),         W = T Vⱼ G − σ/2 · U Gᵀ Qⱼ G,
+    M⁻¹ ← M⁻¹ − U Uᵀ,               U = M⁻¹ Vⱼ G,    G Gᵀ = (I + Pⱼ)⁻¹,
+    T   ← T − (U Wᵀ + W Uᵀ),        W = T Vⱼ G − ½ U Gᵀ Qⱼ G,
 
 so that for every candidate, with X = VᵀU and Y = VᵀW,
 
-    P ← P − σ X Xᵀ,    Q ← Q − σ (X Yᵀ + Y Xᵀ).
+    P ← P − X Xᵀ,    Q ← Q − (X Yᵀ + Y Xᵀ).
 
-A step is one product of the features with the directions, O(N·D·K·r). P and Q follow M exactly,
-although no (KD × KD) inverse and no embedding is ever updated.
+A step is one product of the features with the directions, O(N·D·K·r). P and Q follow M, although no
+(KD × KD) inverse and no embedding is ever updated.
+
+What concerns all candidates is computed in their dtype, and what concerns M or single candidates in
+float64: the directions, and the exact terms of a candidate (:class:`Updates`).
 
 References:
     [Ash2021] Ash et al. (2021), "Gone Fishing: Neural Active Learning with Fisher Embeddings".
@@ -30,7 +33,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dal.functional import fisher
+from dal.functional import bait_inverse, fisher
 
 
 @dataclass(frozen=True)
@@ -108,57 +111,38 @@ class Problem(NamedTuple):
     Attributes:
         features: h, ``(N, D)``.
         factors: A, scaled so that V = A ⊗ h is what a candidate adds to M, ``(N, K, r)``.
-        inverse: M₀⁻¹.
-        weighted_inverse: T₀ = M₀⁻¹ F M₀⁻¹, ``(KD, KD)``.
+        labeled_features: h of the labeled examples, ``(L, D)``.
+        labeled_factors: Their A, scaled as they count in M, ``(L, K, r)``.
+        mean_information: F, ``(KD, KD)``.
+        lmbda: λ.
     """
 
     features: Tensor
     factors: Tensor
-    inverse: "DenseInverse | LowRankInverse"
-    weighted_inverse: Tensor
+    labeled_features: Tensor
+    labeled_factors: Tensor
+    mean_information: Tensor
+    lmbda: float
 
     def take(self, rows: Tensor) -> "Problem":
         """The same objective, with a copy of some of the candidates."""
         return self._replace(features=self.features[rows], factors=self.factors[rows])
 
+    def invert(self, chosen: Tensor) -> bait_inverse.Inverse:
+        """M⁻¹, in float64, when some candidates have been added.
 
-class DenseInverse(NamedTuple):
-    """M₀⁻¹ as a matrix, ``(KD, KD)``."""
+        Args:
+            chosen: Their positions, ``(n,)``; may be empty.
+        """
+        features = torch.cat([self.labeled_features, self.features[chosen]])
+        factors = torch.cat([self.labeled_factors, self.factors[chosen]])
+        return bait_inverse.invert(features, factors, self.lmbda)
 
-    matrix: Tensor
-
-    def times(self, v: Tensor) -> Tensor:
-        """M₀⁻¹ V, ``(KD, r)``."""
-        return self.matrix @ v
-
-    def quadratic_forms(self, features: Tensor, factors: Tensor) -> Tensor:
-        """Vᵀ M₀⁻¹ V, ``(N, r, r)``: ¾·N·K(K+1)·D² flops."""
-        return fisher.quadratic_forms(features, factors, self.matrix)
-
-
-class LowRankInverse(NamedTuple):
-    """M₀⁻¹ = λ⁻¹I − E Eᵀ, while few examples are labeled.
-
-    Attributes:
-        lmbda: λ.
-        root: E, ``(KD, m)``.
-    """
-
-    lmbda: float
-    root: Tensor
-
-    def times(self, v: Tensor) -> Tensor:
-        """M₀⁻¹ V, ``(KD, r)``."""
-        return v / self.lmbda - self.root @ (self.root.mT @ v)
-
-    def quadratic_forms(self, features: Tensor, factors: Tensor) -> Tensor:
-        """Vᵀ M₀⁻¹ V, ``(N, r, r)``: 2·N·D·K·m flops."""
-        products = fisher.quadratic_forms_of_root(features, factors, self.root)
-        chunks = fisher.chunks(features, features.shape[1])
-        squared_norms = torch.cat([features[rows].square().sum(1) for rows in chunks])  # (N,)
-        # Vᵀ V = (AᵀA) ‖h‖², (N, r, r).
-        gram = (factors.mT @ factors).mul_(squared_norms[:, None, None] / self.lmbda)
-        return gram.sub_(products)
+    def embeddings(self, positions: Tensor) -> Tensor:
+        """V of some candidates, ``(n, KD, r)``, in float64."""
+        return fisher.embeddings(
+            self.features[positions].double(), self.factors[positions].double()
+        )
 
 
 def problem(
@@ -183,63 +167,21 @@ def problem(
         num: B.
         hyperparameters: λ and the reduction.
 
-    Memory: 2·K²D² entries, and with many labels as much again.
+    Memory: 1.5·K²D² entries.
     """
     num_labeled = len(labeled_features)
     mean_information = fisher.information((features, factors), (labeled_features, labeled_factors))
     mean_information /= len(features) + num_labeled
     weight = hyperparameters.labeled_weight(num_labeled, num)
-    inverse, weighted_inverse = _invert(
-        mean_information, labeled_features, labeled_factors * weight**0.5, hyperparameters.lmbda
-    )
     scale = (num / (num_labeled + num)) ** 0.5
-    return Problem(features, factors * scale, inverse, weighted_inverse)
-
-
-def _invert(
-    mean_information: Tensor, labeled_features: Tensor, labeled_factors: Tensor, lmbda: float
-) -> tuple[DenseInverse | LowRankInverse, Tensor]:
-    """M₀⁻¹ and M₀⁻¹ F M₀⁻¹ for M₀ = λI + the labeled examples' (weighted) information.
-
-    With few labels M₀ is λI plus a product of low rank H Hᵀ. By Woodbury's identity
-    M₀⁻¹ = λ⁻¹I − E Eᵀ with E = λ^(−1/2) H L⁻ᵀ and the small Cholesky factor L Lᵀ = λI + HᵀH;
-    then M₀⁻¹ F M₀⁻¹ = λ⁻²F − Z Eᵀ − E Zᵀ with Z = λ⁻¹FE − ½ E (EᵀFE).
-
-    Overwrites ``mean_information``.
-    """
-    size = len(mean_information)  # KD
-    num_columns = len(labeled_features) * labeled_factors.shape[-1]  # m = L·r
-    if num_columns < size // 2:  # up to there the low rank takes fewer flops
-        h = fisher.embeddings(labeled_features, labeled_factors)  # (L, KD, r)
-        h = h.transpose(0, 1).reshape(size, num_columns)  # (KD, m)
-        identity = torch.eye(num_columns, dtype=h.dtype, device=h.device)
-        cholesky = torch.linalg.cholesky(h.mT @ h + lmbda * identity)  # (m, m)
-        inverse_cholesky = torch.linalg.solve_triangular(cholesky, identity, upper=False)
-        e = h @ inverse_cholesky.mT / lmbda**0.5  # (KD, m)
-        fe = mean_information @ e  # (KD, m)
-        z = fe / lmbda - e @ (e.mT @ fe) / 2  # (KD, m)
-        weighted_inverse = mean_information.div_(lmbda**2)
-        half = z @ e.mT  # (KD, KD)
-        weighted_inverse.sub_(half).sub_(half.mT)
-        return LowRankInverse(lmbda, e), weighted_inverse
-    m = fisher.information((labeled_features, labeled_factors))  # (KD, KD)
-    m.diagonal().add_(lmbda)
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(m))
-    return DenseInverse(inverse), inverse @ mean_information @ inverse
-
-
-class Update(NamedTuple):
-    """One step of M, by σ Vⱼ Vⱼᵀ.
-
-    Attributes:
-        u: U, ``(KD, r)``.
-        w: W, ``(KD, r)``.
-        sign: σ, 1 or −1.
-    """
-
-    u: Tensor
-    w: Tensor
-    sign: int
+    return Problem(
+        features,
+        factors * scale,
+        labeled_features,
+        labeled_factors * weight**0.5,
+        mean_information,
+        hyperparameters.lmbda,
+    )
 
 
 class CandidateTerms(NamedTuple):
@@ -248,115 +190,191 @@ class CandidateTerms(NamedTuple):
     Attributes:
         p: P = Vᵀ M⁻¹ V, ``(N, r, r)``.
         q: Q = Vᵀ T V, ``(N, r, r)``.
+        first_p: Trace of P when P was computed, ``(N,)``; updates have made it smaller.
+        first_q: Trace of Q when Q was computed, ``(N,)``.
     """
 
     p: Tensor
     q: Tensor
+    first_p: Tensor
+    first_q: Tensor
 
-    def changes(self, sign: int) -> Tensor:
-        """How far tr(M⁻¹F) falls when a candidate is added (1), or rises when removed (−1).
+    def gains(self) -> Tensor:
+        """How far tr(M⁻¹F) falls when a candidate is added, ``(N,)``."""
+        return gains(self.p, self.q)
 
-        Returns:
-            tr( Q (I + σP)⁻¹ ), ``(N,)``, >= 0.
+    def rounding(self, gains: Tensor) -> Tensor:
+        """What one unit of rounding in P and Q, as they were when computed, changes a gain by.
+
+        Of a gain Q / (1 + P) these are (first Q + gain · first P) / (1 + P); for higher ranks P is
+        taken for a multiple of I. P and Q fall, and rounding errors stay.
+
+        Args:
+            gains: :meth:`gains`.
         """
-        if self.p.shape[-1] == 1:
-            return (self.q / (1 + sign * self.p)).flatten()  # (N, 1, 1) -> (N,)
-        identity = torch.eye(self.p.shape[-1], dtype=self.p.dtype, device=self.p.device)
-        # Symmetric and positive definite: twice as fast as a general solve.
-        cholesky, _ = torch.linalg.cholesky_ex(identity + sign * self.p)
-        return (torch.cholesky_inverse(cholesky) * self.q).sum((-2, -1))  # (N, r, r) -> (N,)
+        scale = self.p.diagonal(dim1=1, dim2=2).mean(-1).clamp_min(0).add_(1)  # (N, r, r) -> (N,)
+        return torch.addcmul(self.first_q, gains, self.first_p).div_(scale)
 
     def take(self, rows: Tensor) -> "CandidateTerms":
         """A copy of the terms of some candidates."""
-        return CandidateTerms(self.p[rows], self.q[rows])
+        return CandidateTerms(*(term[rows] for term in self))
 
-    def apply(self, update: Update, candidates: Problem) -> None:
+    def apply(self, u: Tensor, w: Tensor, candidates: Problem) -> None:
         """Updates the terms in place for a step of M.
 
         Args:
-            update: The step.
+            u: U of the step, ``(KD, r)``.
+            w: W of the step, ``(KD, r)``.
             candidates: The candidates whose terms these are, in the same order.
         """
-        u, w, sign = update
         num_classes, rank = candidates.factors.shape[1:]
         # (KD, 2r) -> (D, K·2r): one product with the features serves U, W and all classes.
         both = torch.cat([u, w], 1).view(num_classes, -1, 2 * rank).transpose(0, 1).flatten(1)
+        both = both.to(candidates.features.dtype)
         for rows in fisher.chunks(candidates.features, both.shape[1]):
             products = candidates.features[rows] @ both  # (n, K·2r)
             products = products.unflatten(1, (num_classes, 2 * rank))  # (n, K, 2r)
             x, y = torch.bmm(candidates.factors[rows].mT, products).split(rank, dim=-1)  # (n, r, r)
             cross = torch.bmm(y, x.mT)
-            self.p[rows].baddbmm_(x, x.mT, alpha=-sign)
-            self.q[rows].sub_(cross + cross.mT, alpha=sign)
+            self.p[rows].baddbmm_(x, x.mT, alpha=-1)
+            self.q[rows].sub_(cross + cross.mT)
 
 
-def candidate_terms(problem: Problem) -> CandidateTerms:
-    """P and Q of every candidate before any is chosen: 1.5·N·K(K+1)·D² flops at most.
+def gains(p: Tensor, q: Tensor) -> Tensor:
+    """tr( Q (I + P)⁻¹ ), ``(N,)``, from P and Q ``(N, r, r)``."""
+    if p.shape[-1] == 1:
+        return (q / (1 + p.clamp_min(0))).flatten()  # (N, 1, 1) -> (N,)
+    return (shifted_inverse(p) * q).sum((-2, -1))  # (N, r, r) -> (N,)
+
+
+def shifted_inverse(p: Tensor) -> Tensor:
+    """(I + P)⁻¹ for positive semidefinite P, ``(N, r, r)`` each.
+
+    P is what is left of larger numbers. Where their rounding made I + P indefinite, the negative
+    part of P is taken for 0: it is rounding alone.
+    """
+    identity = torch.eye(p.shape[-1], dtype=p.dtype, device=p.device)
+    # Symmetric and positive definite: twice as fast as a general solve.
+    cholesky, info = torch.linalg.cholesky_ex(identity + p)
+    failed = info.nonzero().flatten()
+    cholesky[failed] = identity
+    inverse = torch.cholesky_inverse(cholesky)
+    if len(failed):
+        values, vectors = torch.linalg.eigh(p[failed])
+        scaled = vectors / (1 + values.clamp_min(0))[:, None]  # (n, r, r)
+        inverse[failed] = scaled @ vectors.mT
+    return inverse
+
+
+def candidate_terms(problem: Problem, inverse: bait_inverse.Inverse) -> CandidateTerms:
+    """P and Q of every candidate for a given M⁻¹: 1.5·N·K(K+1)·D² flops at most.
 
     Example:
         >>> h, a = torch.eye(2), torch.ones(2, 1, 1)
-        >>> candidate_terms(problem(h, a, h[:0], a[:0], num=1)).changes(1)
+        >>> start = problem(h, a, h[:0], a[:0], num=1)
+        >>> candidate_terms(start, start.invert(torch.tensor([], dtype=torch.long))).gains()
         tensor([0.2500, 0.2500])
     """
-    return CandidateTerms(
-        problem.inverse.quadratic_forms(problem.features, problem.factors),
-        fisher.quadratic_forms(problem.features, problem.factors, problem.weighted_inverse),
-    )
+    features, factors = problem.features, problem.factors
+    p = inverse.quadratic_forms(features, factors)
+    q = fisher.quadratic_forms(features, factors, inverse.weighted(problem.mean_information))
+    return CandidateTerms(p, q, *(term.diagonal(dim1=1, dim2=2).sum(-1) for term in (p, q)))
+
+
+DENSE_SIZE = 512  # KD up to which updating M⁻¹ as a matrix is faster than going through the steps
+
+
+class ExactTerms(NamedTuple):
+    """P and Q of some candidates in float64, and the products that they come from.
+
+    Attributes:
+        p: ``(n, r, r)``.
+        q: ``(n, r, r)``.
+        gains: ``(n,)``.
+        u: M⁻¹ V, ``(n, KD, r)``.
+        fu: F M⁻¹ V, ``(n, KD, r)``.
+    """
+
+    p: Tensor
+    q: Tensor
+    gains: Tensor
+    u: Tensor
+    fu: Tensor
 
 
 class Updates:
-    """All steps of M since the start, from which M⁻¹ V and T V follow for any V.
+    """All steps of M since the start, in float64; the exact terms of a candidate follow from them.
 
     Args:
         problem: The start.
+        inverse: M₀⁻¹.
         max_steps: How many steps there may be.
 
-    Memory: 2·KD·r entries per step.
+    Memory: KD·r entries per step, and as many in float64.
     """
 
-    def __init__(self, problem: Problem, max_steps: int) -> None:
+    def __init__(self, problem: Problem, inverse: bait_inverse.Inverse, max_steps: int) -> None:
         self.problem = problem
+        self.inverse = inverse
         self.rank = problem.factors.shape[-1]
         self.num_steps = 0
-        size = len(problem.weighted_inverse)
-        self._u = problem.weighted_inverse.new_empty(size, max_steps * self.rank)
-        self._w = torch.empty_like(self._u)
-        self._signs = self._u.new_empty(max_steps * self.rank)
+        size = len(problem.mean_information)
+        self._w = problem.mean_information.new_empty(size, max_steps * self.rank)
+        self._u = torch.empty_like(self._w, dtype=torch.float64)
+        self._dense = inverse.dense() if size <= DENSE_SIZE else None
 
-    def next(self, position: int, p: Tensor, q: Tensor, sign: int) -> Update:
-        """The step that adds (1) or removes (−1) a candidate; M stays as it is.
+    def times(self, v: Tensor) -> Tensor:
+        """M⁻¹ V, ``(KD, s)``, of V in float64, for the present M."""
+        if self._dense is not None:
+            return self._dense @ v
+        u = self._u[:, : self.num_steps * self.rank]
+        return self.inverse.times(v) - u @ (u.mT @ v)
+
+    def exact_terms(self, positions: Tensor) -> ExactTerms:
+        """The terms of some candidates for the present M.
 
         Args:
-            position: The candidate.
-            p: Its P for the present M, ``(r, r)``.
-            q: Its Q for the present M, ``(r, r)``.
-            sign: 1 or −1.
+            positions: ``(n,)``.
         """
-        problem, end = self.problem, self.num_steps * self.rank
-        row = slice(position, position + 1)
-        v = fisher.embeddings(problem.features[row], problem.factors[row])[0]  # (KD, r)
-        us, ws, signs = self._u[:, :end], self._w[:, :end], self._signs[:end, None]
-        u_coefficients, w_coefficients = signs * (us.mT @ v), signs * (ws.mT @ v)  # (steps·r, r)
-        u = problem.inverse.times(v) - us @ u_coefficients  # M⁻¹ V, (KD, r)
-        w = problem.weighted_inverse @ v - us @ w_coefficients - ws @ u_coefficients  # T V
-        identity = torch.eye(self.rank, dtype=v.dtype, device=v.device)
-        # G Gᵀ = (I + σP)⁻¹ for the inverse G of the transposed Cholesky factor.
-        cholesky, _ = torch.linalg.cholesky_ex(identity + sign * p)
-        g = torch.linalg.solve_triangular(cholesky, identity, upper=False).mT  # (r, r)
-        u = u @ g
-        return Update(u, w @ g - sign / 2 * u @ (g.mT @ q @ g), sign)
+        v = self.problem.embeddings(positions)  # (n, KD, r)
+        num, size, rank = v.shape
+        columns = self.times(v.transpose(0, 1).reshape(size, num * rank))
+        f = self.problem.mean_information
+        weighted = (f @ columns.to(f.dtype)).double()
+        u, fu = (c.view(size, num, rank).transpose(0, 1) for c in (columns, weighted))
+        p, q = torch.bmm(v.mT, u), torch.bmm(u.mT, fu)  # (n, r, r)
+        q = (q + q.mT) / 2
+        return ExactTerms(p, q, gains(p, q), u, fu)
 
-    def append(self, update: Update) -> None:
-        """Moves M by a step."""
+    def append(self, terms: ExactTerms, row: int) -> tuple[Tensor, Tensor]:
+        """Adds a candidate to M.
+
+        Args:
+            terms: Exact terms for the present M.
+            row: The candidate's row in them.
+
+        Returns:
+            U and W of the step, ``(KD, r)`` each.
+        """
+        identity = torch.eye(self.rank, dtype=terms.p.dtype, device=terms.p.device)
+        g = bait_inverse.inverse_root(identity + terms.p[row])  # (r, r)
+        u = terms.u[row] @ g
+        w = self.times(terms.fu[row]) @ g - u @ (g.mT @ terms.q[row] @ g) / 2
         columns = slice(self.num_steps * self.rank, (self.num_steps + 1) * self.rank)
-        self._u[:, columns], self._w[:, columns], self._signs[columns] = update
+        self._u[:, columns], self._w[:, columns] = u, w
         self.num_steps += 1
+        if self._dense is not None:
+            self._dense.addmm_(u, u.mT, alpha=-1)
+        return u, w
 
     def last(self, num: int) -> tuple[Tensor, Tensor]:
-        """U and W of the last ``num`` steps, ``(KD, num·r)`` each."""
+        """U and W of the last ``num`` steps, ``(KD, num·r)`` each, in the dtype of the features."""
         columns = slice((self.num_steps - num) * self.rank, self.num_steps * self.rank)
-        return self._u[:, columns], self._w[:, columns]
+        return self._u[:, columns].to(self._w.dtype), self._w[:, columns]
 
     def undo(self, num: int) -> None:
         """Takes the last ``num`` steps back."""
+        columns = slice((self.num_steps - num) * self.rank, self.num_steps * self.rank)
+        if self._dense is not None:
+            self._dense.addmm_(self._u[:, columns], self._u[:, columns].mT)
         self.num_steps -= num

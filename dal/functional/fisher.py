@@ -29,7 +29,7 @@ MIN_CHUNK_ROWS = 256
 
 
 def full_factors(probs: Tensor) -> Tensor:
-    """Factors of the information itself: √p_y (e_y − p) for every class y.
+    """Factors of the information itself, A Aᵀ = Σ_y p_y (e_y − p)(e_y − p)ᵀ = diag(p) − p pᵀ.
 
     [Huseljic2024], equation 3.
 
@@ -37,28 +37,35 @@ def full_factors(probs: Tensor) -> Tensor:
         probs: Class probabilities, ``(N, K)``.
 
     Returns:
-        ``(N, K, K)``; one column per class, most probable class first.
+        ``(N, K, K − 1)``, as :func:`top_factors` of all classes.
 
     Example:
         >>> full_factors(torch.tensor([[0.36, 0.64]]))
-        tensor([[[-0.2880,  0.3840],
-                 [ 0.2880, -0.3840]]])
+        tensor([[[ 0.4800],
+                 [-0.4800]]])
     """
     return top_factors(probs, probs.shape[-1])
 
 
 def top_factors(probs: Tensor, num_top: int) -> Tensor:
-    """Factors with the expectation over the most probable classes: √p̂_y (e_y − p).
+    """Factors with the expectation over the most probable classes.
 
-    The weights p̂ are renormalised over those classes; the gradients keep p. [Huseljic2024],
-    equation 4.
+    A Aᵀ = Σ_y p̂_y (e_y − p)(e_y − p)ᵀ over those classes y, [Huseljic2024], equation 4. The weights
+    p̂ are renormalised over them; the gradients keep p.
+
+    The columns √p̂_y (e_y − p) themselves would depend on each other: with weights √p̂_y they add up
+    to p̂ − p, which is small when those classes are nearly certain, and 0 for all classes. In
+    float32 P and Q would keep no digit of that direction. So the columns are rotated, by the
+    Householder reflection that takes √p̂ to the most probable class, whose column becomes p̂ − p.
+    A Aᵀ stays as it is.
 
     Args:
         probs: Class probabilities, ``(N, K)``.
         num_top: Number of classes c, in [1, K]; K gives :func:`full_factors`.
 
     Returns:
-        ``(N, K, c)``, most probable class first.
+        ``(N, K, c)``, and ``(N, K, K − 1)`` for c = K, where p̂ − p is left out. Columns add up to 0
+        over the classes.
 
     Raises:
         ValueError: If ``num_top`` is outside [1, K].
@@ -72,10 +79,21 @@ def top_factors(probs: Tensor, num_top: int) -> Tensor:
     num_classes = probs.shape[-1]
     if not 1 <= num_top <= num_classes:
         raise ValueError(f"Expected `num_top` in [1, {num_classes}], got {num_top}.")
-    weights, classes = probs.topk(num_top, dim=-1)  # (N, c)
-    gradients = -probs[..., None].expand(*probs.shape, num_top).clone()  # (N, K, c)
-    gradients.scatter_add_(-2, classes[..., None, :], torch.ones_like(weights)[..., None, :])
-    return gradients * (weights / weights.sum(-1, keepdim=True)).sqrt()[..., None, :]
+    highest, top = probs.topk(num_top, dim=-1)  # (N, c)
+    mass = highest.sum(-1, keepdim=True)  # (N, 1)
+    roots = (highest / mass).sqrt()  # √p̂, (N, c)
+
+    # Column y > 0: √p̂_y (e_y − p) − √p̂_y / (1 + √p̂_0) · (√p̂_0 (e_0 − p) + p̂ − p).
+    difference = probs.scatter(1, top, 0).neg()  # p̂ − p where p̂ is 0, (N, K)
+    rest = -difference.sum(-1, keepdim=True)  # 1 − mass, without its rounding
+    difference.scatter_(1, top, highest * (rest / mass))
+    gradients = -probs[..., None].expand(*probs.shape, num_top).clone()  # e_y − p, (N, K, c)
+    gradients.scatter_add_(-2, top[..., None, :], torch.ones_like(roots)[..., None, :])
+    reflected = roots[:, :1] * gradients[..., 0] + difference  # (N, K)
+    factors = gradients * roots[:, None]
+    factors -= (reflected / (1 + roots[:, :1]))[..., None] * roots[:, None]
+    factors[..., 0] = difference
+    return factors[..., 1:] if num_top == num_classes > 1 else factors
 
 
 def binary_factors(probs: Tensor) -> Tensor:
@@ -116,6 +134,69 @@ def embeddings(features: Tensor, factors: Tensor) -> Tensor:
     """
     products = factors[:, :, None] * features[:, None, :, None]  # (N, K, D, r)
     return products.flatten(1, 2)  # (N, KD, r)
+
+
+def projections(features: Tensor, factors: Tensor, v: Tensor) -> Tensor:
+    """Vᵀ v for the embedding V = A ⊗ h of every row, without forming V: 2·N·D·K·s flops.
+
+    Args:
+        features: ``(N, D)``.
+        factors: ``(N, K, r)``.
+        v: ``(KD, s)``.
+
+    Returns:
+        ``(N, r, s)``. Memory: that, and 2·N·K·s entries.
+
+    Example:
+        >>> v = torch.tensor([[1.0], [2.0]])
+        >>> projections(torch.tensor([[1.0, 1.0]]), torch.full((1, 1, 1), 3.0), v)
+        tensor([[[9.]]])
+    """
+    num_classes, num_features = factors.shape[1], features.shape[1]
+    products = features @ v.view(num_classes, num_features, v.shape[1])  # (K, N, s)
+    return torch.bmm(factors.mT, products.transpose(0, 1))
+
+
+def combination(features: Tensor, factors: Tensor, coefficients: Tensor) -> Tensor:
+    """Sum over all rows of V x for the embedding V = A ⊗ h, without forming V: 2·N·D·K·s flops.
+
+    Args:
+        features: ``(N, D)``.
+        factors: ``(N, K, r)``.
+        coefficients: x of every row, ``(N, r, s)``.
+
+    Returns:
+        ``(KD, s)``. Memory: that, and 2·N·K·s entries.
+
+    Example:
+        >>> combination(torch.tensor([[1.0, 2.0]]), torch.ones(1, 1, 1), torch.full((1, 1, 1), 3.0))
+        tensor([[3.],
+                [6.]])
+    """
+    products = torch.bmm(factors, coefficients).transpose(0, 1)  # (N, K, s) -> (K, N, s)
+    return (features.mT @ products).flatten(0, 1)  # (K, D, s) -> (KD, s)
+
+
+def gram(features: Tensor, factors: Tensor) -> Tensor:
+    """VᵢᵀVⱼ = (AᵢᵀAⱼ)(hᵢ·hⱼ) for the embeddings V = A ⊗ h of all pairs of rows.
+
+    Args:
+        features: ``(N, D)``.
+        factors: ``(N, K, r)``.
+
+    Returns:
+        ``(N·r, N·r)``. Memory: twice that.
+
+    Example:
+        >>> gram(torch.tensor([[1.0], [2.0]]), torch.ones(2, 1, 1))
+        tensor([[1., 2.],
+                [2., 4.]])
+    """
+    rank = factors.shape[-1]
+    columns = factors.mT.flatten(0, 1)  # (N, K, r) -> (N·r, K)
+    products = (columns @ columns.mT).view(len(features), rank, len(features), rank)
+    products *= (features @ features.mT)[:, None, :, None]  # (N, r, N, r)
+    return products.view(len(columns), len(columns))
 
 
 def information(*parts: tuple[Tensor, Tensor]) -> Tensor:

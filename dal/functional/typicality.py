@@ -1,7 +1,8 @@
 """Typical points of the clusters that have the fewest labels.
 
 The typicality of a point among others is the inverse of its mean distance to its nearest ones, an
-estimate of the density around it.
+estimate of the density around it. Distances are Euclidean, as in the paper; the code of its authors
+takes their squares, which sometimes prefers another point.
 
 References:
     [Hacohen2022] Hacohen et al. (2022), "Active learning on a budget: opposite strategies suit high

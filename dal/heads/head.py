@@ -11,8 +11,8 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.optim import Optimizer, RAdam
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
-from torchmetrics import MeanMetric
-from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError
+from torchmetrics import MeanMetric, Metric
+from torchmetrics.classification import MulticlassAccuracy
 
 from dal.errors import ConfigError
 from dal.functional import laplace, scoring
@@ -26,6 +26,26 @@ MakeScheduler = Callable[[Optimizer], LRScheduler]
 # The paper's, section 6.1.
 DEFAULT_OPTIMIZER: MakeOptimizer = partial(RAdam, lr=0.2, weight_decay=1e-4)
 DEFAULT_SCHEDULER: MakeScheduler = partial(CosineAnnealingLR, T_max=200)
+
+
+class CalibrationError(Metric):
+    """Expected calibration error, summed in float64: torchmetrics' own loses digits in float32."""
+
+    full_state_update = False
+    sums: Tensor
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        zeros = torch.zeros(NUM_CALIBRATION_BINS, 3, dtype=torch.float64)
+        self.add_state("sums", zeros, dist_reduce_fx="sum")
+
+    def update(self, probs: Tensor, labels: Tensor) -> None:
+        """Takes class probabilities ``(N, K)`` and labels ``(N,)`` into account."""
+        self.sums += scoring.calibration_sums(probs, labels, NUM_CALIBRATION_BINS)
+
+    def compute(self) -> Tensor:
+        """The error of all rows seen."""
+        return scoring.calibration_error(self.sums)
 
 
 class Head(L.LightningModule):
@@ -84,9 +104,7 @@ class Head(L.LightningModule):
         )
         self.nll = MeanMetric(**alone)
         self.brier = MeanMetric(**alone)
-        self.ece = MulticlassCalibrationError(
-            num_classes, n_bins=NUM_CALIBRATION_BINS, validate_args=False, **alone
-        )
+        self.ece = CalibrationError(**alone)
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits ``(..., K)`` of features ``(..., D)``."""

@@ -20,7 +20,7 @@ class FisherStrategy(Strategy):
         oversample: Candidates added on the way for each one that stays; Ash et al. (2021) take 2.
         fisher_reduction: How M takes the labeled examples' information: ``"mean"``, as the papers
             have it, or ``"sum"``, as the published experiments ran.
-        dtype: ``"float32"``, or ``"float64"`` for checks.
+        dtype: Of what is computed for all candidates: ``"float32"``, or ``"float64"`` for checks.
     """
 
     def __init__(
@@ -157,17 +157,43 @@ class BaitBinary(Bait):
 
 
 class BaitDiagonal(FisherStrategy):
-    """BAIT (Diagonal): only the diagonal of every information matrix.
+    """BAIT (Diagonal): only the diagonal of the information matrices.
 
-    Takes the arguments of :class:`FisherStrategy`. Memory: 4·U·(2D + 2K) bytes.
+    Takes the arguments of :class:`FisherStrategy`, and ``candidate``. By default every matrix is
+    diagonal, which is not the published algorithm: there a candidate keeps its full rank, and after
+    each step only the diagonal of the inverse is kept. ``candidate="full"`` is the published one.
+    Memory: 4·U·(2D + 2K) bytes.
+
+    Args:
+        subset_size: As in :class:`FisherStrategy`.
+        lmbda: As in :class:`FisherStrategy`.
+        oversample: As in :class:`FisherStrategy`.
+        fisher_reduction: As in :class:`FisherStrategy`.
+        dtype: As in :class:`FisherStrategy`.
+        candidate: What a candidate adds to M: ``"diagonal"`` or ``"full"``.
 
     References:
-        Huseljic et al. (2024), "Fast Fishing", section 6.2.
+        Huseljic et al. (2024), "Fast Fishing", section 6.2; ``candidate="full"`` as in their code.
     """
+
+    def __init__(
+        self,
+        subset_size: int | None = None,
+        lmbda: float = 1.0,
+        oversample: int = 2,
+        fisher_reduction: str = "mean",
+        dtype: str = "float32",
+        candidate: str = "diagonal",
+    ) -> None:
+        super().__init__(subset_size, lmbda, oversample, fisher_reduction, dtype)
+        forms = {"diagonal": bait_diagonal.select, "full": bait_diagonal.select_full_rank}
+        if candidate not in forms:
+            raise ConfigError(f"Expected `candidate` of 'diagonal' or 'full', got '{candidate}'.")
+        self.form = forms[candidate]
 
     def select(self, query: Query) -> Selection:
         """In the order in which they were added; scores are what each lowered tr(M⁻¹F) by then."""
-        selected = bait_diagonal.select(
+        selected = self.form(
             query.pool_embeddings.to(self.dtype),
             query.pool_probs.to(self.dtype),
             query.labeled_embeddings.to(self.dtype),

@@ -13,7 +13,8 @@ from dal.strategies.strategy import Need, Selection, Strategy
 class TypiClust(Strategy):
     """Clusters labeled and pool features together and takes the densest point of each.
 
-    It looks at features alone, and always in float32.
+    It looks at features alone, and always in float32. Typicality is computed from distances, as in
+    the paper; the code of its authors squares them.
 
     Args:
         subset_size: As in :class:`Strategy`.

@@ -73,6 +73,25 @@ def draw(
     )
 
 
+def draw_at_scale(
+    num: int, num_labeled: int, num_features: int, num_classes: int, seed: int, norm: float
+) -> RandomProblem:
+    """As a network's features are: a spectrum that decays, and a norm far above 1.
+
+    All numbers are float32, kept in float64.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    features = torch.randn(num + num_labeled, num_features, generator=generator)
+    features *= torch.arange(1, num_features + 1) ** -0.5
+    features *= norm / features.norm(dim=1).mean()
+    weight = torch.randn(num_features, num_classes, generator=generator) * (3 / norm)
+    probs = (features @ weight).softmax(1)
+    problem = RandomProblem(
+        features[num_labeled:], probs[num_labeled:], features[:num_labeled], probs[:num_labeled]
+    )
+    return problem.to(torch.float64)
+
+
 def small_problems(num_classes: st.SearchStrategy[int]) -> st.SearchStrategy[RandomProblem]:
     return st.builds(
         draw,

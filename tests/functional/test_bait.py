@@ -1,13 +1,15 @@
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from dal.functional import bait, fisher
-from dal.functional.bait_objective import Hyperparameters, Selection
+from dal.functional.bait_objective import Hyperparameters
 from tests import reference
 from tests.functional.random_problems import RandomProblem, draw, each_factor, problems
 
@@ -46,15 +48,15 @@ def test_blocks_select_what_single_steps_select(
     arguments = draw(400, 8, 10, 4, seed).arguments(factor)
     expected = bait.select(*arguments, 30)
     block_sizes = []
-    add_greedily = bait._add_greedily
+    add_greedily = bait._ForwardPass._add_greedily
 
-    def count_and_add(*args: object) -> Selection:
+    def count_and_add(*args: Any) -> Tensor:
         block_sizes.append(args[-1])
-        return add_greedily(*args)  # type: ignore[arg-type]
+        return add_greedily(*args)
 
     monkeypatch.setattr(bait, "SHORTLIST_ROWS", 12)
     monkeypatch.setattr(bait, "BLOCK_STEPS", 7)
-    monkeypatch.setattr(bait, "_add_greedily", count_and_add)
+    monkeypatch.setattr(bait._ForwardPass, "_add_greedily", count_and_add)
     selection = bait.select(*arguments, 30)
     assert torch.equal(selection.positions, expected.positions)
     torch.testing.assert_close(selection.gains, expected.gains)
@@ -138,9 +140,11 @@ print((devices.peak_bytes(cpu) - before) / (4 * (fixed + num_pool * per_row) + s
 @pytest.mark.parametrize(
     "case",
     [
-        "fisher.full_factors, 3000, 160, 20, 4",  # M₀⁻¹ of low rank dominates
-        "fisher.full_factors, 1500, 160, 120, 4",  # a dense M₀⁻¹
+        "fisher.full_factors, 3000, 160, 20, 4",  # F dominates
+        "fisher.full_factors, 3000, 160, 90, 4",  # M₀⁻¹ of low rank
+        "fisher.full_factors, 1500, 160, 130, 4",  # a dense M₀⁻¹
         "fisher.full_factors, 20_000, 8, 20, 4",  # the terms
+        "fisher.full_factors, 1500, 60, 6, 90",  # the backward pass
         "fisher.binary_factors, 300_000, 64, 20, 40",  # the pool, in blocks
     ],
 )

@@ -1,10 +1,12 @@
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dal.functional import bait_diagonal
-from dal.functional.bait_objective import Hyperparameters
+from dal.functional.bait_objective import Hyperparameters, Selection
 from tests import reference
 from tests.functional.random_problems import RandomProblem, draw, problems
 
@@ -17,6 +19,23 @@ def test_selects_what_explicit_matrices_select(
     hyperparameters = Hyperparameters(fisher_reduction=reduction)
     selection = bait_diagonal.select(*drawn, num, hyperparameters)
     twin = reference.DiagonalBait(*drawn.informations("full"), num, reduction=reduction)
+    expected = twin.select()
+    assert selection.positions.tolist() == list(expected)
+    assert selection.gains.tolist() == pytest.approx(list(expected.values()), rel=1e-6, abs=1e-9)
+
+
+@settings(max_examples=150)
+@given(drawn=problems, num=st.integers(1, 4), reduction=st.sampled_from(["mean", "sum"]))
+def test_full_rank_selects_what_explicit_matrices_select(
+    drawn: RandomProblem, num: int, reduction: str
+) -> None:
+    hyperparameters = Hyperparameters(fisher_reduction=reduction)
+    selection = bait_diagonal.select_full_rank(*drawn, num, hyperparameters)
+    v = [
+        reference.embedding(h, reference.full_factor(p))
+        for h, p in zip(drawn.features, drawn.probs, strict=True)
+    ]
+    twin = reference.PublishedDiagonalBait(*drawn.informations("full"), v, num, reduction)
     expected = twin.select()
     assert selection.positions.tolist() == list(expected)
     assert selection.gains.tolist() == pytest.approx(list(expected.values()), rel=1e-6, abs=1e-9)
@@ -52,6 +71,7 @@ def test_a_batch_of_any_size(num: int, oversample: int) -> None:
 
 
 @pytest.mark.parametrize("num", [0, 10])
-def test_refuses_more_than_there_is(num: int) -> None:
+@pytest.mark.parametrize("select", [bait_diagonal.select, bait_diagonal.select_full_rank])
+def test_refuses_more_than_there_is(num: int, select: Callable[..., Selection]) -> None:
     with pytest.raises(ValueError, match=rf"`num` in \[1, 9\], got {num}"):
-        bait_diagonal.select(*draw(9, 2, 3, 3, 0), num)
+        select(*draw(9, 2, 3, 3, 0), num)

@@ -23,7 +23,10 @@ def test_factors_are_their_definitions(num: int, d: int, k: int, seed: int) -> N
     _, probs = draw(num, d, k, seed)
     for c in range(1, k + 1):
         expected = torch.stack([reference.top_factor(p, c) for p in probs])
-        torch.testing.assert_close(fisher.top_factors(probs, c), expected)
+        factors = fisher.top_factors(probs, c)
+        assert factors.shape == (num, k, min(c, k - 1))
+        torch.testing.assert_close(factors @ factors.mT, expected @ expected.mT)
+        torch.testing.assert_close(factors.sum(1), torch.zeros_like(factors[:, 0]))
     expected = torch.stack([reference.binary_factor(p) for p in probs])
     torch.testing.assert_close(fisher.binary_factors(probs), expected)
 

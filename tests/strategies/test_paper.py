@@ -56,6 +56,7 @@ def test_typiclust_picks_what_its_definition_picks(seed: int) -> None:
         (BaitExp, {"top_classes": 1}),
         (BaitDiagonal, {"lmbda": 1e-3}),
         (BaitDiagonal, {"fisher_reduction": "sum"}),
+        (BaitDiagonal, {"candidate": "full"}),
         (TypiClust, {"normalize": False}),
         (Badge, {"subset_size": 12}),
     ],
@@ -101,7 +102,7 @@ def test_too_little_memory_is_refused_before_the_work(
     asked = query(drawn_pool(500, 0), 4)
     scratch = bait.NUM_CHUNKS * fisher.scratch_bytes(asked.device)
     monkeypatch.setattr(bait, "select", worked)
-    monkeypatch.setattr(devices, "available_bytes", lambda _: scratch + 20_000)
+    monkeypatch.setattr(devices, "available_bytes", lambda _: scratch + 40_000)
     with pytest.raises(ResourceError) as caught:
         make()(asked)
     message = str(caught.value)
@@ -110,7 +111,7 @@ def test_too_little_memory_is_refused_before_the_work(
     assert "pool_features" not in vars(asked)
     subset = int(message.rpartition("subset_size=")[2].rstrip("."))
     monkeypatch.undo()
-    monkeypatch.setattr(devices, "available_bytes", lambda _: scratch + 20_000)
+    monkeypatch.setattr(devices, "available_bytes", lambda _: scratch + 40_000)
     assert len(make(subset_size=subset)(query(drawn_pool(500, 0), 4)).positions) == 4
     with pytest.raises(ResourceError):
         make(subset_size=subset + 1)(query(drawn_pool(500, 0), 4))
@@ -125,6 +126,7 @@ def test_too_little_memory_is_refused_before_the_work(
         (Bait, {"lmbda": 0}, "`lmbda` above 0"),
         (BaitBinary, {"oversample": 0}, "`oversample` of at least 1"),
         (BaitDiagonal, {"fisher_reduction": "max"}, "'mean' or 'sum', got 'max'"),
+        (BaitDiagonal, {"candidate": "half"}, "`candidate` of 'diagonal' or 'full', got 'half'"),
         (Bait, {"dtype": "float16"}, "Unknown `dtype` 'float16'. Did you mean 'float64'"),
         (BaitExp, {"top_classes": 0}, "`top_classes` of at least 1"),
         (Random, {"subset_size": 0}, "`subset_size` of at least 1"),

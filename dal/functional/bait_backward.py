@@ -1,0 +1,107 @@
+"""The backward pass of BAIT: candidates are removed from M again, in float64.
+
+It concerns n chosen candidates only, and is done in their n·r dimensions. With their embeddings V
+side by side, A = Vᵀ M₀⁻¹ V and S = I + A,
+
+    N = S⁻¹ = I − Vᵀ M⁻¹ V,      R = Vᵀ T V = (M₀⁻¹ V N)ᵀ F (M₀⁻¹ V N),
+
+where M contains all of them. Removing candidate j raises tr(M⁻¹F) by its *loss*
+
+    tr( Nⱼⱼ⁻¹ Rⱼⱼ ),
+
+of r × r blocks on the diagonals. Forming I − P instead, where P is almost I, would lose the digits
+that decide. When j is removed, N and R change by
+
+    N ← N − X Xᵀ,                  X = N_{·j} G,    G Gᵀ = Nⱼⱼ⁻¹,
+    R ← R − (X Yᵀ + Y Xᵀ),         Y = R_{·j} G − ½ X Gᵀ Rⱼⱼ G.
+
+References:
+    [Ash2021] Ash et al. (2021), "Gone Fishing: Neural Active Learning with Fisher Embeddings",
+    algorithm 1.
+"""
+
+import torch
+from torch import Tensor
+
+from dal.functional import bait_inverse, fisher
+from dal.functional.bait_objective import Problem
+
+
+def survivors(problem: Problem, inverse: bait_inverse.Inverse, chosen: Tensor, num: int) -> Tensor:
+    """Which candidates are left when those that the objective misses least have been removed.
+
+    Args:
+        problem: The candidates and the objective.
+        inverse: M₀⁻¹, without any of the candidates.
+        chosen: Positions of the n candidates in M.
+        num: How many should be left, at most n.
+
+    Returns:
+        A mask ``(n,)``; of equal losses, the first is removed.
+
+    Memory: 4·n²·r² and 3·KD·n·r entries, in float64.
+    """
+    num_chosen, rank = len(chosen), problem.factors.shape[2]
+    size = num_chosen * rank
+    is_kept = torch.ones_like(chosen, dtype=torch.bool)
+    if num == num_chosen:
+        return is_kept
+    n, r = _start(problem, inverse, chosen)  # (n·r, n·r)
+    n_diagonal, r_diagonal = _diagonal_blocks(n, rank), _diagonal_blocks(r, rank)  # (n, r, r)
+    x, y = n.new_empty(2, size, (num_chosen - num) * rank)
+    for step in range(num_chosen - num):
+        least = int(_losses(n_diagonal, r_diagonal).masked_fill_(~is_kept, torch.inf).argmin())
+        rows, done = slice(least * rank, (least + 1) * rank), slice(0, step * rank)
+        # The present columns of the candidate, (n·r, r).
+        n_columns = n[:, rows] - x[:, done] @ x[rows, done].mT
+        r_columns = r[:, rows] - x[:, done] @ y[rows, done].mT - y[:, done] @ x[rows, done].mT
+        g = bait_inverse.inverse_root(n_columns[rows])  # (r, r)
+        new = slice(step * rank, (step + 1) * rank)
+        x[:, new] = n_columns @ g
+        y[:, new] = r_columns @ g - x[:, new] @ (g.mT @ r_columns[rows] @ g) / 2
+        by_row = (num_chosen, rank, rank)
+        x_blocks, y_blocks = x[:, new].reshape(by_row), y[:, new].reshape(by_row)
+        cross = x_blocks @ y_blocks.mT
+        n_diagonal -= x_blocks @ x_blocks.mT
+        r_diagonal -= cross + cross.mT
+        is_kept[least] = False
+    return is_kept
+
+
+def _start(
+    problem: Problem, inverse: bait_inverse.Inverse, chosen: Tensor
+) -> tuple[Tensor, Tensor]:
+    """N and R while M contains all chosen candidates, ``(n·r, n·r)`` each."""
+    features, factors = problem.features[chosen].double(), problem.factors[chosen].double()
+    f = problem.mean_information
+    v = fisher.embeddings(features, factors)  # (n, KD, r)
+    u = inverse.times(v.transpose(0, 1).flatten(1))  # M₀⁻¹ V, (KD, n·r)
+    del v
+    s = fisher.projections(features, factors, u).flatten(0, 1)  # A
+    s = (s + s.mT) / 2
+    s.diagonal().add_(1)
+    n = torch.cholesky_inverse(bait_inverse.positive_cholesky(s))
+    u = u @ n  # M⁻¹ V
+    return n, u.mT @ (f @ u.to(f.dtype)).double()
+
+
+def _diagonal_blocks(matrix: Tensor, rank: int) -> Tensor:
+    """A copy of the r × r blocks on the diagonal, ``(n, r, r)``."""
+    num = len(matrix) // rank
+    blocks = matrix.view(num, rank, num, rank)
+    return blocks.diagonal(dim1=0, dim2=2).permute(2, 0, 1).clone()  # (r, r, n) -> (n, r, r)
+
+
+def _losses(n: Tensor, r: Tensor) -> Tensor:
+    """tr( N⁻¹ R ) of each candidate, ``(n,)``.
+
+    N of a candidate is I less what all others leave of its information. Where rounding makes it
+    indefinite, M has this information from no other candidate: removing it would cost most.
+    """
+    if n.shape[-1] == 1:
+        return torch.where(n > 0, r / n, torch.inf).flatten()
+    cholesky, info = torch.linalg.cholesky_ex(n)
+    is_lost = (info > 0)[:, None, None]
+    cholesky = torch.where(is_lost, torch.eye(n.shape[-1]).to(n), cholesky)
+    losses = (torch.cholesky_inverse(cholesky) * r).sum((-2, -1))  # (n, r, r) -> (n,)
+    return losses.masked_fill_(is_lost.flatten(), torch.inf)
