@@ -81,7 +81,7 @@ def test_features_for_people_who_just_want_features(command: Command, tmp_path: 
     features = np.load(tmp_path / "mine" / "train_features.npy")
     assert (features.shape, features.dtype) == ((54, 16), np.float32)
     assert np.load(tmp_path / "mine" / "test_labels.npy").tolist() == [0] * 5 + [1] * 4 + [2] * 3
-    names = (tmp_path / "mine" / "test_names.txt").read_text().splitlines()
+    names = (tmp_path / "mine" / "test_ids.txt").read_text().splitlines()
     assert names[0] == "test/ant/000.png"
     status, _, err = command("train", "data=arrays", "data.path=mine", *RUN)
     assert (status, err) == (0, "")
@@ -92,8 +92,9 @@ def test_images_without_labels(command: Command, tmp_path: Path) -> None:
     status, _, err = command("extract", "data=imagefolder", *arguments, "out=mine")
     assert (status, err) == (0, "")
     assert {file.name for file in (tmp_path / "mine").iterdir()} == {
+        "extraction.json",
         "train_features.npy",
-        "train_names.txt",
+        "train_ids.txt",
     }
     status, _, err = command("train", "data=imagefolder", *arguments, "data.splits.test=null")
     assert status == 1

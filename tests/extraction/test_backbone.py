@@ -14,7 +14,14 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from PIL import ExifTags, Image
-from transformers import CLIPVisionConfig, CLIPVisionModel, Dinov2Model, Dinov2WithRegistersConfig
+from transformers import (
+    CLIPVisionConfig,
+    CLIPVisionModel,
+    Dinov2Config,
+    Dinov2ForImageClassification,
+    Dinov2Model,
+    Dinov2WithRegistersConfig,
+)
 from transformers.models.dinov2_with_registers import Dinov2WithRegistersModel
 
 from dal.errors import ConfigError, DataError
@@ -161,9 +168,11 @@ def test_no_network_is_noticed_within_seconds(
         Backbone("o/n/x", "r").load()
 
 
-def test_a_network_without_such_an_output(weights: Path) -> None:
+def test_a_network_without_such_an_output(tmp_path: Path) -> None:
+    config = Dinov2Config(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, image_size=28)
+    Dinov2ForImageClassification(config).save_pretrained(tmp_path)
     backbone = Backbone(
-        weights=weights, transform=SMALL, architecture="Dinov2ForImageClassification"
+        weights=tmp_path, transform=SMALL, architecture="Dinov2ForImageClassification"
     )
     with pytest.raises(DataError, match=r"has no `pooler` output for images of 28 × 28 pixels"):
         backbone.load()
