@@ -166,7 +166,9 @@ class ImageDataset:
         except Exception as error:  # of arrow, parquet, fsspec and the library itself
             cause = " ".join(str(error).split())[:MAX_CAUSE] or type(error).__name__
             if isinstance(error, ValueError) and "Unknown split" in cause:
-                raise MissingSplitError(_no_split(where, cause)) from error
+                raise _no_split(where, cause) from error
+            if isinstance(error, IndexError):  # of the library, for a split without rows
+                cause = "it has a split without rows."
             if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
                 hint = (
                     "The datasets library keeps a copy of its own in its cache (HF_HOME): make "
@@ -216,7 +218,7 @@ def _selected(splits: Mapping[str, Any], spec: str, where: str) -> Any:
     try:
         chosen = ReadInstruction.from_spec(spec).to_absolute(sizes)
     except (ValueError, AssertionError) as error:
-        raise MissingSplitError(_no_split(where, f"found {', '.join(sizes)}.")) from error
+        raise _no_split(where, f"found {', '.join(sizes)}.") from error
     parts = [
         splits[part.splitname].select(range(part.from_ or 0, part.to))
         if (part.from_, part.to) not in ((None, None), (0, sizes[part.splitname]))
@@ -226,12 +228,8 @@ def _selected(splits: Mapping[str, Any], spec: str, where: str) -> Any:
     return concatenate_datasets(parts) if len(parts) > 1 else parts[0]
 
 
-def _no_split(where: str, found: str) -> str:
-    return (
-        f"Cannot read {where}, which does not exist: {found} Name the splits with "
-        "data.splits.train=NAME data.splits.test=NAME, or hold out a part of train with "
-        "data.splits.test=null."
-    )
+def _no_split(where: str, found: str) -> MissingSplitError:
+    return MissingSplitError(f"Cannot read {where}: {found}", split_names.REMEDY)
 
 
 def _undecoded(dataset: Any, column: str, where: str) -> Any:

@@ -115,11 +115,14 @@ class ImageFolder:
         )
         if is_whole:
             return [self.path]
+        remedy = split_names.REMEDY
+        if looks_split:
+            remedy += (
+                " If these are folders of classes, put them into a folder 'train': their names are "
+                "like those of splits."
+            )
         raise MissingSplitError(
-            f"Expected a folder '{split}' in {self.path}, found {_some(known)}. Name the splits "
-            f"with data.splits.train=NAME data.splits.test=NAME, or hold out a part of train with "
-            "data.splits.test=null; put folders of classes into one folder 'train' if their names "
-            "are like those of splits."
+            f"Expected a folder '{split}' in {self.path}, found {_some(known)}.", remedy
         )
 
     def _check_folder(self) -> None:

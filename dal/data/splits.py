@@ -7,6 +7,10 @@ from typing import Any
 from dal.errors import ConfigError, did_you_mean
 
 SPLITS = ("train", "test")
+REMEDY = (
+    "Name the splits with data.splits.train=NAME data.splits.test=NAME, or hold out a part of "
+    "train with data.splits.test=null."
+)
 
 
 def resolve(splits: Mapping[str, str | None] | None) -> dict[str, str | None]:

@@ -203,7 +203,7 @@ class Backbone:
         except (AttributeError, TypeError, ValueError, RuntimeError) as error:
             raise DataError(
                 f"The network {self._name} has no `{self.output}` output for images of {crop} × "
-                f"{crop} pixels: {error}. {_advice(loaded.model, crop)}"
+                f"{crop} pixels: {str(error).rstrip('.')}. {_advice(loaded.model, crop)}"
             ) from error
         if features.ndim != 2:
             raise DataError(

@@ -115,10 +115,9 @@ class FeatureExtractor:
     ) -> None:
         if dtype not in DTYPES:
             raise ConfigError(f"Unknown `dtype` '{dtype}'. {did_you_mean(dtype, DTYPES)}")
-        if batch_size < 1:
-            raise ConfigError(f"Expected `batch_size` of at least 1, got {batch_size}.")
-        if num_workers is not None and num_workers < 0:
-            raise ConfigError(f"Expected `num_workers` of at least 0, got {num_workers}.")
+        _check_count("batch_size", batch_size, 1)
+        if num_workers is not None:
+            _check_count("num_workers", num_workers, 0)
         self.backbone = backbone
         self.cache = cache or FeatureCache()
         self.trainer = trainer
@@ -187,9 +186,9 @@ class FeatureExtractor:
     def _computed(self, look: Look, split: str, trainer: L.Trainer, processes: Processes) -> Entry:
         with ExitStack() as held:
             entry = None
-            request = self._full_request(look.items, split)
+            request, plain = self._full_request(look.items, split), self.request(look.items, split)
             if processes.is_first:
-                self._lock(held, self.cache.address(request), split)
+                self._lock(held, self.cache.address(plain), split)
                 entry = self.find(look.items, split)  # another process may have been first
             entry = processes.shared(entry)
             if entry is not None:
@@ -204,7 +203,6 @@ class FeatureExtractor:
             entry, content, parts = processes.shared(plan)
             if entry is None:
                 settings = self._settings(job, trainer.strategy.root_device)
-                plain = self.request(look.items, split)
                 folder, target = self.cache.draft_folder(plain), self.cache.folder(content)
                 before = self.cache.earlier(request)
                 if before is not None and processes.is_first:
@@ -238,12 +236,13 @@ class FeatureExtractor:
     ) -> Entry:
         if processes.is_first:
             unfinished.open()
-        processes.wait()
+        is_complete = processes.shared(processes.is_first and not unfinished.missing())
         module = Embedding(job.encoder, job.split, unfinished, self.batch_size, self.num_workers)
         began = time.perf_counter()
-        with quiet_lightning(), trainers.interruptible():
-            trainer.predict(module, return_predictions=False)
-        processes.wait()
+        if not is_complete:
+            with quiet_lightning(), trainers.interruptible():
+                trainer.predict(module, return_predictions=False)
+            processes.wait()
         entry = None
         if processes.is_first:
             provenance = {
@@ -251,8 +250,9 @@ class FeatureExtractor:
                 "items_computed": sum(len(rows) for _, rows in module.plan),
                 "devices": processes.num,
             }
+            if not is_complete:
+                self.listener.ended()
             entry = self._assemble(job, unfinished, provenance)
-            self.listener.ended()
         entry = processes.shared(entry)
         assert entry is not None
         return entry
@@ -305,6 +305,11 @@ def _listed(problems: Sequence[str]) -> str:
     more = len(problems) - MAX_SHOWN_PROBLEMS
     shown = "; ".join(problems[:MAX_SHOWN_PROBLEMS])
     return f"{shown}; and {more:,} more" if more > 0 else shown
+
+
+def _check_count(name: str, value: Any, least: int) -> None:
+    if not isinstance(value, int) or value < least:
+        raise ConfigError(f"Expected `{name}` of at least {least}, got {value!r}.")
 
 
 def _default_workers() -> int:

@@ -13,7 +13,16 @@ MAX_SHOWN_CLASSES = 3
 
 
 class MissingSplitError(DataError):
-    """There is no split of that name."""
+    """There is no split of that name.
+
+    Args:
+        problem: What is missing, and what there is instead.
+        remedy: What to do about it.
+    """
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(f"{problem} {remedy}")
+        self.problem = problem
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,7 @@ class Look:
         """
         found: dict[str, Entry | None] = {}
         summaries: list[str] = []
+        others: list[str] = []
         problems: list[DalError] = []
         for key, name in self.splits.items():
             try:
@@ -67,7 +68,7 @@ class Look:
                 self._check_labels(key, entry)
             except MissingSplitError as error:
                 if key in self.optional and name == key:
-                    summaries.append(f"{key}: none. {error}")
+                    others.append(f"{key}: none. {error.problem}")
                 else:
                     problems.append(error)
             except DalError as error:
@@ -76,13 +77,13 @@ class Look:
             else:
                 found[key] = entry
                 summaries.append(f"{key if name == key else f'{key} ({name})'}: {summary}.")
-        for summary in summaries:
-            self.finder.listener.say(summary)
         if None in found.values():
             try:
-                self.finder.listener.say(self.encoder.summary())
+                others.append(self.encoder.summary())
             except DalError as error:
                 problems.insert(0, error)
+        for line in summaries if problems else [*summaries, *filter(None, others)]:
+            self.finder.listener.say(line)
         if len(problems) == 1:
             raise problems[0]
         if problems:
