@@ -1,5 +1,6 @@
 """An extraction that is not finished: its features, in parts that survive a killed process."""
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -176,6 +177,27 @@ class Draft:
             ]
             start += part.size
         return found
+
+    def keep_readable(self, contents: Sequence[bytes]) -> None:
+        """Keeps the features beside broken items for when these are removed.
+
+        They are those of the part that the others will be then, unless the last one was broken.
+        Their last bits may depend on the broken items, which have left gaps in batches.
+
+        Args:
+            contents: A digest of the content of each item.
+
+        Raises:
+            DataError: If a part is damaged, or cannot be written.
+        """
+        start = 0
+        for number, part in enumerate(self.parts):
+            features, rows, _ = self._part(number)
+            if len(rows) and len(features):
+                kept = np.delete(np.arange(part.size), rows).tolist()
+                readable = Part(_key(b"".join(contents[start + row] for row in kept)), len(kept))
+                dataclasses.replace(self, parts=[readable]).write(0, features)
+            start += part.size
 
     def assemble(
         self,

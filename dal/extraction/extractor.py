@@ -261,6 +261,8 @@ class FeatureExtractor:
         split = job.split
         broken = unfinished.broken()
         if broken and (len(broken) == len(split) or not self.skip_broken):
+            if split.files is not None:
+                unfinished.keep_readable(split.files.contents)
             raise DataError(_broken_message(split, broken))
         kept = np.delete(np.arange(len(split)), [item.row for item in broken])
         summary = split.summary

@@ -56,6 +56,7 @@ class PlannedBatches(Dataset[Batch]):
         for row, item in zip(rows, self.split.items[rows.start : rows.stop], strict=True):
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
+                warnings.simplefilter("ignore", ResourceWarning)
                 try:
                     arrays.append(self.reader.read(item))
                 except Exception as error:  # a decoder may raise anything
