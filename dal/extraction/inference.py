@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import lightning as L
 import numpy as np
+import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -112,10 +113,10 @@ class Embedding(L.LightningModule):
             pin_memory=self.device.type == "cuda",
         )
 
-    def predict_step(self, batch: Batch, _: int) -> Tensor | None:
-        """Features ``(rows, D)``, float32, of the items that could be read; None if none could."""
+    def predict_step(self, batch: Batch, _: int) -> Tensor:
+        """Features ``(rows, D)``, float32, of the items that could be read."""
         if batch.input is None:
-            return None
+            return torch.empty(0, 0)
         features: Tensor = self.encoder(batch.input)
         return features
 
@@ -164,7 +165,7 @@ class PartWriter(L.Callback):
         for row, problem in batch.problems.items():
             self.problems[self.num_rows + row] = problem
         self.num_rows += len(rows)
-        if outputs is not None:
+        if len(outputs):
             readable = [row for row in rows if row - rows.start not in batch.problems]
             self.rows.append(self._features(outputs, pl_module.split, readable))
         if self.num_rows == pl_module.draft.parts[part].size:

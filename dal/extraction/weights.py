@@ -114,7 +114,11 @@ class Weights:
         logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # its table: see below
         try:
             model, report = architecture.from_pretrained(
-                str(folder), local_files_only=True, dtype=torch.float32, output_loading_info=True
+                str(folder),
+                local_files_only=True,
+                dtype=torch.float32,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # they are in the report
             )
         except Exception as error:  # of json, safetensors, torch and transformers
             first_line = str(error).strip().splitlines()[0] if str(error) else repr(error)

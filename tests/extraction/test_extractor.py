@@ -2,7 +2,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ from PIL import Image
 from torch.utils.data import DataLoader
 from transformers import Dinov2Model
 
-from dal.data import Embedded, ImageFolder
 from dal.errors import ConfigError, DataError
 from dal.extraction import (
     Backbone,
@@ -26,33 +25,12 @@ from dal.extraction import (
 from dal.extraction.draft import Draft, Part
 from dal.extraction.inference import Embedding, PartWriter
 from dal.runtime.files import LocalFiles
-from tests.images import CPU, SMALL, Recorder, extractor_of, save_dinov2, save_images
-
-Make = Callable[..., Embedded]
+from tests.extraction.conftest import Make, features_of, folder_of, recorder_of
+from tests.images import CPU, SMALL, save_images
 
 
 class Killed(BaseException):
     """Not an Exception, so that nothing on the way handles it."""
-
-
-def folder_of(images: Path, weights: Path, cache: Path, **kwargs: Any) -> Embedded:
-    return Embedded(ImageFolder(images), extractor_of(weights, cache, **kwargs))
-
-
-@pytest.fixture
-def make(images: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
-    """Makes a source of 17 train and 5 test images, extracted in parts of 4 rows."""
-    monkeypatch.setattr(extractor, "PART_ROWS", 4)
-    return lambda cache="cache", **kwargs: folder_of(images, weights, tmp_path / cache, **kwargs)
-
-
-def recorder_of(source: Embedded) -> Recorder:
-    assert isinstance(source.extractor.listener, Recorder)
-    return source.extractor.listener
-
-
-def features_of(source: Embedded, split: str = "train") -> np.ndarray:
-    return source.entry(split).load()[0].numpy()
 
 
 def test_features_are_those_of_one_image_at_a_time(make: Make, images: Path, weights: Path) -> None:
@@ -86,37 +64,6 @@ def test_workers_change_nothing(make: Make, num_workers: int) -> None:
 def test_half_precision_is_rounded_features(make: Make) -> None:
     whole, half = features_of(make("f32")), features_of(make("f16", dtype="float16"))
     np.testing.assert_array_equal(half, whole.astype(np.float16))
-
-
-def test_the_second_time_nothing_is_touched(
-    make: Make, images: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = features_of(make())
-    images.rename(images.with_name("away"))
-    monkeypatch.setattr(Backbone, "load", lambda _: pytest.fail("the weights were loaded"))
-    monkeypatch.setattr(ImageFolder, "open", lambda *_: pytest.fail("the images were opened"))
-    np.testing.assert_array_equal(features_of(make()), first)
-
-
-def test_a_changed_image_is_computed_again(make: Make, images: Path) -> None:
-    first = features_of(make())
-    Image.new("RGB", (9, 9), (0, 0, 255)).save(images / "train" / "ant" / "000.png")
-    folder = make()
-    second = features_of(folder)
-    assert sum("has changed" in message for message in recorder_of(folder).messages) == 1
-    assert not np.array_equal(second[0], first[0])
-    np.testing.assert_array_equal(second[1:], first[1:])
-
-
-def test_changed_weights_are_noticed(make: Make, tmp_path: Path) -> None:
-    own = save_dinov2(tmp_path / "own")
-    folder = make()
-    folder.extractor.backbone = Backbone(weights=own, transform=SMALL)
-    first = features_of(folder)
-    np.testing.assert_array_equal(features_of(make()), first)  # the same weights elsewhere
-    assert len(list((tmp_path / "cache" / "features").iterdir())) == 1
-    save_dinov2(own, seed=1)
-    assert not np.allclose(features_of(folder), first)
 
 
 def test_killed_at_any_batch_it_continues_to_the_same_bytes(
@@ -192,7 +139,7 @@ def test_two_devices_give_the_same_rows_in_the_same_order(
         "from pathlib import Path\n"
         "from dal.extraction import extractor\n"
         "from dal.runtime.trainers import DEFAULT_TRAINER\n"
-        "from tests.extraction.test_extractor import folder_of\n"
+        "from tests.extraction.conftest import folder_of\n"
         "extractor.PART_ROWS = 4\n"
         "trainer = partial(DEFAULT_TRAINER, accelerator='cpu', devices=2, strategy='ddp')\n"
         f"folder = folder_of(Path({str(images)!r}), Path({str(weights)!r}),\n"
@@ -346,6 +293,7 @@ def test_items_of_another_kind(tmp_path: Path, num_workers: int) -> None:
         ({"dtype": "int8"}, "Unknown `dtype`"),
         ({"batch_size": 0}, "`batch_size`"),
         ({"num_workers": -1}, "`num_workers`"),
+        ({"batch_size": "abc"}, "`batch_size` of at least 1, got 'abc'"),
     ],
 )
 def test_arguments_are_checked(kwargs: dict[str, Any], message: str) -> None:
