@@ -1,8 +1,10 @@
+import dataclasses
 import errno
 import json
 import os
 import resource
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dal.errors import DataError
+from dal.errors import ConfigError, DataError
 from dal.extraction import ExtractionListener, FeatureCache
 from dal.extraction.draft import Draft, Part
 from dal.extraction.entry import Entry
+from dal.extraction.progress import Count
+from dal.runtime import files
 from dal.runtime.files import LocalFiles
 from tests.images import Recorder
 
@@ -114,6 +118,87 @@ def test_a_request_finds_what_it_led_to(tmp_path: Path) -> None:
     index.write_text(index.read_text()[:-9])
     with pytest.raises(DataError, match=f"damaged.*{index.name}"):
         store.find(REQUEST, [], ExtractionListener())
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "{", '{"content": "x"}'])
+def test_an_index_that_is_damaged(content: str, tmp_path: Path) -> None:
+    store = FeatureCache(tmp_path)
+    filled(tmp_path)
+    store.remember(REQUEST, CONTENT, [])
+    (index,) = (tmp_path / "index").iterdir()
+    index.write_text(content)
+    with pytest.raises(DataError, match=f"damaged.*{index.name}.*Delete it"):
+        store.find(REQUEST, [], ExtractionListener())
+
+
+def test_entries_of_earlier_versions_can_be_read(tmp_path: Path) -> None:
+    entry = filled(tmp_path)
+    (entry.path / "ids.jsonl").rename(entry.path / "names.txt")
+    (entry.path / "names.txt").write_text("".join(f"{row}\u2028.png\n" for row in range(7)))
+    manifest = dict(entry.manifest)
+    for key in ("settings", "parts"):
+        del manifest[key]
+    manifest["files"] = {
+        name: {
+            "bytes": (entry.path / name).stat().st_size,
+            "sha256": files.sha256(entry.path / name),
+        }
+        for name in ("features.npy", "labels.npy", "names.txt")
+    }
+    (entry.path / "manifest.json").write_text(json.dumps(manifest))
+    old = FeatureCache(tmp_path).entry(CONTENT)
+    assert old is not None
+    old.check()
+    assert old.ids() == [f"{row}\u2028.png" for row in range(7)]
+    assert old.summary == "7 rows"
+    assert old.part("part0") is None
+
+
+def test_files_that_only_items_name_are_watched(tmp_path: Path) -> None:
+    entry = filled(tmp_path / "cache")
+    store = FeatureCache(tmp_path / "cache")
+    own = tmp_path / "images"
+    own.mkdir()
+    (own / "1.png").write_bytes(b"one")
+    store.remember(REQUEST, CONTENT, [], [LocalFiles(own, ["1.png"])])
+    heard = Recorder()
+    assert store.find(REQUEST, [], heard) == entry
+    os.utime(own / "1.png", ns=(1, 1))
+    assert store.find(REQUEST, [], heard) == entry
+    (own / "1.png").write_bytes(b"two")
+    assert store.find(REQUEST, [], heard) is None
+    (own / "1.png").unlink()
+    assert store.find(REQUEST, [], heard) == entry  # gone: only the cache is left
+    with pytest.raises(ConfigError, match="`cache_dir`, got an empty value"):
+        FeatureCache("")
+
+
+def test_what_takes_long_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    heard = Recorder()
+    count = Count(heard, "Reading the files in x", 2000)
+    for _ in range(20):
+        now += 1.0
+        count.advance(100)
+    assert heard.messages == [
+        "Reading the files in x: 200 of 2,000 files.",
+        "Reading the files in x: 1,200 of 2,000 files.",
+    ]
+
+
+def test_a_part_without_readable_items(tmp_path: Path) -> None:
+    draft = dataclasses.replace(draft_of(tmp_path), skip_broken=True)
+    draft.open()
+    draft.write(0, np.empty((0, 0), np.float16), {0: "a", 1: "b", 2: "c"})
+    draft.write(1, FEATURES[4:6], {0: "d"})
+    draft.write(2, FEATURES[6:])
+    assert [row for row, _ in draft.broken()] == [0, 1, 2, 3]
+    assert draft.missing() == []
+    assert dataclasses.replace(draft, skip_broken=False).missing() == [0, 1]
+    entry = draft.assemble(None, NAMES[4:], {})
+    np.testing.assert_array_equal(entry.load()[0], FEATURES[4:])
+    assert entry.manifest["parts"] == [["part0", 0], ["part1", 2], ["part2", 1]]
 
 
 def test_changed_files_are_noticed_and_touched_ones_are_not(tmp_path: Path) -> None:
