@@ -1,6 +1,5 @@
 """``python -m dal.extract``: computes the features of items once, and keeps them in the cache."""
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from dal.cli import command, config, config_errors, terminal
-from dal.errors import ConfigError, DataError
-from dal.runtime import files
+from dal.errors import ConfigError
 
 if TYPE_CHECKING:
     from dal.extraction.entry import Entry
@@ -30,6 +28,7 @@ def extract(cfg: DictConfig, console: Console) -> dict[str, "Entry"]:
     # Imported here, because they take seconds to load, and `--help` needs none of them.
     from dal.cli.console import ExtractionProgress, bars
     from dal.data import Embedded
+    from dal.extraction import exports
     from dal.runtime import trainers
     from dal.runtime.processes import Processes
 
@@ -44,47 +43,24 @@ def extract(cfg: DictConfig, console: Console) -> dict[str, "Entry"]:
             f"Expected `data` to be items that a network reads, got {type(source).__name__}, which "
             "has features already. Choose for example data=imagefolder data.path=DIR."
         )
-    wanted = source.items.available_splits()
     console.quiet = not Processes(trainers.build(trainer)).is_first
-    out = None if cfg.out is None else _make_folder(Path(cfg.out))
-    entries = {}
+    out = None if cfg.out is None else exports.folder(cfg.out)
     with bars(console) as progress:
         source.extractor.listener = ExtractionProgress(console, progress)
-        for key, name in wanted.items():
-            entries[key] = source.entry(name)
-            features, _ = entries[key].load()
-            if out is not None and not console.quiet:
-                _copy(entries[key], out, key)
-            shape = " × ".join(f"{size:,}" for size in features.shape)
-            console.print(
-                f"{key}: {shape} {entries[key].manifest['dtype']} in {out or entries[key].path}",
-                soft_wrap=True,
-            )
+        entries = source.entries(optional=("test",))
+    for entry in entries.values():
+        entry.check()
+    if out is not None and not console.quiet:
+        exports.write(entries, out)
+    for key, entry in entries.items():
+        shape = " × ".join(f"{size:,}" for size in entry.manifest["shape"])
+        console.print(
+            f"{key}: {shape} {entry.manifest['dtype']} in {out or entry.path}", soft_wrap=True
+        )
     return entries
 
 
-def _make_folder(out: Path) -> Path:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(
-            f"Cannot use `out`: cannot make {out} ({error.strerror}). Choose another folder."
-        ) from error
-    return out
-
-
-def _copy(entry: "Entry", out: Path, split: str) -> None:
-    """Copies the files of an entry under the names that ``data=arrays`` reads."""
-    for name in entry.manifest["files"]:
-        target = out / f"{split}_{name}"
-        try:
-            with files.replacement(target) as draft:
-                shutil.copyfile(entry.path / name, draft)
-        except OSError as error:
-            raise DataError(
-                f"Cannot write {target}: {error.strerror}. The features are in the cache: make "
-                "room or choose another `out`, and run the same command again."
-            ) from error
+_written: set[Path] = set()  # what jobs of this process have used as `out`
 
 
 def title(cfg: DictConfig) -> str:
@@ -98,11 +74,20 @@ def job(cfg: DictConfig) -> None:
 
 
 def _extract_here(cfg: DictConfig) -> None:
+    if cfg.out is not None:
+        out = Path(cfg.out).expanduser().absolute()
+        if out in _written:
+            raise ConfigError(
+                f"Expected a folder of its own for each job, got out={cfg.out} again. Put what "
+                "varies into its name, for example out=features/${extraction.dtype}."
+            )
+        _written.add(out)
     extract(cfg, terminal.console())
 
 
 def main() -> None:
     """The command: exits with 0 if the features are there, with 1 if they are not."""
+    _written.clear()
     command.run("extract", job).end_process()
 
 

@@ -49,6 +49,7 @@ def train(cfg: DictConfig, console: Console) -> "LearningCurve":
     live = LiveProgress(console, title(cfg), cfg.al.num_acq + 1, Series.current())
     if isinstance(datamodule.source, Embedded):
         datamodule.source.extractor.listener = ExtractionProgress(live.console, live.progress)
+        datamodule.source.needs_labels = True
     loop = ALLoop(
         datamodule,
         parts["head"],

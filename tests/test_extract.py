@@ -50,6 +50,7 @@ def command(
 
 
 FOLDER = ["data=imagefolder", "data.path=images", "backbone.weights=weights", *SMALL]
+COPIES = ("features.npy", "labels.npy", "ids.txt")
 RUN = ["trainer.max_epochs=2", "al.num_init=6", "al.acq_size=3", "al.num_acq=2"]
 
 
@@ -81,7 +82,7 @@ def test_features_for_people_who_just_want_features(command: Command, tmp_path: 
     features = np.load(tmp_path / "mine" / "train_features.npy")
     assert (features.shape, features.dtype) == ((54, 16), np.float32)
     assert np.load(tmp_path / "mine" / "test_labels.npy").tolist() == [0] * 5 + [1] * 4 + [2] * 3
-    names = (tmp_path / "mine" / "test_names.txt").read_text().splitlines()
+    names = (tmp_path / "mine" / "test_ids.txt").read_text().splitlines()
     assert names[0] == "test/ant/000.png"
     status, _, err = command("train", "data=arrays", "data.path=mine", *RUN)
     assert (status, err) == (0, "")
@@ -92,12 +93,76 @@ def test_images_without_labels(command: Command, tmp_path: Path) -> None:
     status, _, err = command("extract", "data=imagefolder", *arguments, "out=mine")
     assert (status, err) == (0, "")
     assert {file.name for file in (tmp_path / "mine").iterdir()} == {
+        "extraction.json",
         "train_features.npy",
-        "train_names.txt",
+        "train_ids.txt",
     }
     status, _, err = command("train", "data=imagefolder", *arguments, "data.splits.test=null")
     assert status == 1
     assert "Expected labels" in err
+
+
+def test_files_of_two_extractions_are_never_mixed(command: Command, tmp_path: Path) -> None:
+    out = tmp_path / "mine"
+    command("extract", *FOLDER, "out=mine")
+    assert {file.name for file in out.iterdir()} == {
+        *(f"{split}_{name}" for split in ("train", "test") for name in COPIES),
+        "classes.txt",
+        "extraction.json",
+    }
+    assert (out / "classes.txt").read_text() == "ant\nbee\ncow\n"
+    (out / "notes.txt").write_text("mine")
+    flat = ["data=imagefolder", "data.path=images/train/ant", *FOLDER[2:], "out=mine"]
+    assert command("extract", *flat)[0] == 0
+    assert {file.name for file in out.iterdir()} == {
+        *("train_features.npy", "train_ids.txt"),
+        *("extraction.json", "notes.txt"),
+    }
+    np.save(out / "train_labels.npy", np.arange(20) % 2)  # by hand: nobody may remove it
+    status, _, err = command("extract", *flat)
+    assert status == 1
+    assert "Expected no train_labels.npy in mine" in err
+    assert np.load(out / "train_labels.npy").tolist() == [0, 1] * 10
+    (out / "train_labels.npy").unlink()
+    assert command("extract", *FOLDER, "out=mine")[0] == 0
+    np.save(out / "train_labels.npy", np.zeros(54, np.int64))
+    assert "has been changed since" in command("extract", *FOLDER, "out=mine")[2]
+
+
+def test_jobs_of_one_series_have_folders_of_their_own(command: Command, tmp_path: Path) -> None:
+    types = "extraction.dtype=float16,float32"
+    status, _, err = command("extract", "-m", *FOLDER, types, "out=mine")
+    assert status == 1
+    assert "got out=mine again" in err
+    status, _, err = command("extract", "-m", *FOLDER, types, "out=of/${extraction.dtype}")
+    assert (status, err) == (0, "")
+    for name in ("float16", "float32"):
+        assert np.load(tmp_path / "of" / name / "test_features.npy").dtype == name
+
+
+def test_names_are_lines_whatever_is_in_them(command: Command, tmp_path: Path) -> None:
+    ant = tmp_path / "images" / "train" / "ant"
+    (ant / "000.png").rename(ant / "0\n\u20280.png")
+    assert command("extract", *FOLDER, "out=mine")[0] == 0
+    names = (tmp_path / "mine" / "train_ids.txt").read_text().splitlines()
+    assert len(names) == 54
+    assert names[0] == r"train/ant/0\n\u20280.png"
+
+
+def test_what_was_understood_is_printed(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "images" / "train" / "ant" / "1.HEIC").write_text("x")
+    lines = [
+        "train: 54 images of 3 classes (ant, bee, cow); 1 file passed over: 1 .heic.",
+        "test: 12 images of 3 classes (ant, bee, cow).",
+    ]
+    for which, arguments in (("extract", ()), ("extract", ()), ("train", RUN)):
+        status, out, err = command(which, *FOLDER, *arguments)
+        assert (status, err) == (0, "")
+        assert [line for line in out.splitlines() if " images of " in line] == lines
+    shutil.rmtree(tmp_path / "images")
+    status, out, err = command("extract", *FOLDER)
+    assert (status, err) == (0, "")
+    assert out.splitlines()[:2] == lines
 
 
 def test_an_extraction_fills_the_cache_that_an_experiment_reads(
@@ -156,6 +221,14 @@ def test_a_damaged_cache_is_reported(command: Command, tmp_path: Path) -> None:
         ([*FOLDER, "cache_dir=/proc/none"], "cache_dir=DIR or DAL_CACHE"),
         ([*FOLDER, "out=/proc/none"], "Cannot use `out`"),
         ([*FOLDER, "oot=x"], "Did you mean 'out'?"),
+        ([*FOLDER, "out="], "`out`, got an empty value"),
+        ([*FOLDER, "cache_dir="], "`cache_dir`, got an empty value"),
+        ([*FOLDER, "data.path="], "`data.path`, got an empty value"),
+        ([*FOLDER, "data.path=null"], "`data.path`, got an empty value"),
+        ([*FOLDER, "data.path=2024"], "found no"),
+        ([*FOLDER, "data.splits.train=[a]"], "`splits.train` to be a name or null"),
+        ([*FOLDER, "data.splits.test=tset"], "Expected a folder 'tset'"),
+        ([*FOLDER, "extraction.batch_size=abc"], "`batch_size` of at least 1, got 'abc'"),
         ([*FOLDER, "backbone.transform.crop=99"], "`crop` in [1, resize = 32]"),
     ],
 )

@@ -18,7 +18,7 @@ from dal.bench.timing import in_turns, positive
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from dal.extraction import Backbone
+    from dal.extraction import Backbone, Transform
     from dal.extraction.backbone import ImageEncoder
 
 HELP = "features from JPEG files, against bare forward passes over tensors in memory"
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, object]:
         backbone = _backbone(folder / "weights", args.hidden, args.layers)
         _write_images(folder / "images" / "train" / "class", args.images)
         encoder, device = _placed(backbone, args.accelerator)
-        ready = _ready(folder / "images", backbone, args.batch_size)
+        ready = _ready(folder / "images", encoder.transform, args.batch_size)
         bare, ours = in_turns(
             [
                 ("bare forward passes", partial(_forward, encoder, ready, args.images)),
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, object]:
             args.repeat,
             console,
         )
-        decoding = _decode(folder / "images", backbone)
+        decoding = _decode(folder / "images", encoder.transform)
     ratio = statistics.median(a / b for a, b in zip(bare.seconds, ours.seconds, strict=True))
     console.print(
         f"{args.images} JPEGs of {IMAGE_SIZE[0]} × {IMAGE_SIZE[1]}, D {args.hidden}, "
@@ -129,14 +129,14 @@ def _placed(backbone: "Backbone", accelerator: str) -> tuple["ImageEncoder", str
     return backbone.load().to(device), str(device)
 
 
-def _ready(images: Path, backbone: "Backbone", batch_size: int) -> "Tensor":
+def _ready(images: Path, transform: "Transform", batch_size: int) -> "Tensor":
     """A batch of normalised pixels, ``(N, 3, H, W)``, on the CPU."""
     import torch
     from PIL import Image
 
     files = sorted(images.rglob("*.jpg"))[:batch_size]
-    pixels = [torch.tensor(backbone.transform.pixels(Image.open(file))) for file in files]
-    return backbone.transform.normalized(torch.stack(pixels))
+    pixels = [torch.tensor(transform.pixels(Image.open(file))) for file in files]
+    return transform.normalized(torch.stack(pixels))
 
 
 def _forward(network: "ImageEncoder", ready: "Tensor", num_images: int) -> None:
@@ -168,12 +168,12 @@ def _extract(folder: Path, backbone: "Backbone", args: argparse.Namespace) -> No
         Embedded(ImageFolder(folder / "images"), extractor).entry("train")
 
 
-def _decode(images: Path, backbone: "Backbone") -> float:
+def _decode(images: Path, transform: "Transform") -> float:
     """Images that one process decodes to pixels in a second."""
     from PIL import Image
 
     files = sorted(images.rglob("*.jpg"))[:NUM_DIFFERENT]
     started = time.perf_counter()
     for file in files:
-        backbone.transform.pixels(Image.open(file))
+        transform.pixels(Image.open(file))
     return len(files) / (time.perf_counter() - started)

@@ -1,17 +1,23 @@
 """Images in a dataset of the ``datasets`` library, on the hub or on disk."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from dal.data import labels
 from dal.data import splits as split_names
+from dal.data.image_folder import ImagePaths
 from dal.errors import ConfigError, DataError, did_you_mean
 from dal.extraction import hub
-from dal.extraction.items import ItemSplit
+from dal.extraction.items import ItemSplit, MissingSplitError
 from dal.runtime import files
 from dal.runtime.files import LocalFiles
+
+# Files of a folder that say nothing about the images in it.
+IGNORED_SUFFIXES = (".lock", ".md", ".npy", ".py", ".txt")
+MAX_CAUSE = 300  # characters of an error of another library
 
 
 class ImageDataset:
@@ -23,12 +29,13 @@ class ImageDataset:
         name: The dataset's configuration, if it has several.
         path: A folder on disk, instead: what ``save_to_disk`` has written, parquet files, or a
             copy from the hub (``hf download --repo-type dataset --local-dir``).
-        image_column: The column of the images.
+        image_column: The column of the images, or of their paths; relative ones start in ``path``.
         splits: As in :class:`~dal.data.ImageFolder`.
-        label_column: The column of the labels, integers or strings; None if there is none.
+        label_column: The column of the labels: class labels, integers or strings; None if there is
+            none. They are numbered by the names of train's classes in all splits.
 
     Raises:
-        ConfigError: If neither ``id`` nor ``path`` is given.
+        ConfigError: If neither ``id`` nor ``path`` is given, or ``path`` is empty.
     """
 
     def __init__(
@@ -47,84 +54,101 @@ class ImageDataset:
         self.id = id
         self.revision = revision
         self.name = name
-        self.path = None if path is None else Path(path).expanduser().absolute()
+        self.path = None if path is None else split_names.folder(path)
         self.image_column = image_column
         self.label_column = label_column
+        self._local: list[LocalFiles] | None = None
+        self._train_classes: list[str] | None = None
 
     def request(self, split: str) -> dict[str, Any]:
-        """The names on the hub or the path, the columns and the split."""
+        """The names on the hub or the path, the columns, and the splits: train numbers labels."""
         source = (
             {"id": self.id, "revision": self.revision}
             if self.path is None
             else {"path": str(self.path)}
         )
-        return {
-            **source,
-            "name": self.name,
-            "image": self.image_column,
-            "label": self.label_column,
-            "split": split,
-        }
+        return {**source, **self._columns(split), "train": self.splits["train"]}
 
     def local_files(self, split: str) -> list[LocalFiles]:  # noqa: ARG002
         """All files of the dataset, if they are the user's own and exist."""
-        if self.path is None or not self.path.is_dir():
-            return []
-        names = sorted(
-            str(Path(folder, name).relative_to(self.path))
-            for folder, _, names in files.walk(self.path)
-            for name in names
-        )
-        return [LocalFiles(self.path, names)]
+        if self._local is None:
+            self._local = []
+            if self.path is not None and self.path.is_dir():
+                names = [
+                    str(Path(folder, name).relative_to(self.path))
+                    for folder, _, found in files.walk(self.path)
+                    for name in found
+                    if not name.startswith(".") and Path(name).suffix not in IGNORED_SUFFIXES
+                ]
+                self._local = [LocalFiles(self.path, names, self._card())] if names else []
+        return self._local
 
     def open(self, split: str) -> ItemSplit:
         """The images of a split, downloaded unless they are on this machine."""
-        from datasets import concatenate_datasets
-
-        folder, fingerprint, local = self._source(split)
+        folder = self._folder()
         where = f"split {split} of {self.id or self.path}"
-        parts = [self._read(folder, name, where) for name in split.split("+")]
-        dataset = concatenate_datasets(parts) if len(parts) > 1 else parts[0]
-        for key, column in (
-            ("image_column", self.image_column),
-            ("label_column", self.label_column),
-        ):
+        dataset = self._read(folder, split, where)
+        self._check_columns(dataset, where)
+        if len(dataset) == 0:
+            raise DataError(f"Expected images in {where}, found no rows.")
+        numbers, class_names = self._labels(dataset, folder, split, where)
+        paths = self._paths(dataset)
+        fingerprint = self._columns(split)
+        if self.path is None:
+            fingerprint |= {"id": self.id, "commit": folder.name}
+        if class_names is not None:
+            fingerprint["classes"] = class_names
+        named = None
+        if paths is not None and self.path is not None:
+            named = LocalFiles(self.path, paths)
+        return ItemSplit(
+            items=_undecoded(dataset, self.image_column, where)
+            if paths is None
+            else ImagePaths(str(folder), paths),
+            noun="image",
+            labels=numbers,
+            class_names=class_names,
+            ids=_ids(dataset, self.image_column) if paths is None else _distinct(paths),
+            fingerprint=fingerprint,
+            local=self.local_files(split),
+            where=where,
+            files=named,
+        )
+
+    def _check_columns(self, dataset: Any, where: str) -> None:
+        for key in ("image_column", "label_column"):
+            column = getattr(self, key)
             if column is not None and column not in dataset.column_names:
                 hint = did_you_mean(column, dataset.column_names)
                 raise DataError(
                     f"Expected a column '{column}' in {where}, as data.{key} says. {hint}"
                 )
-        labels, class_names = self._labels(dataset, folder, where)
-        return ItemSplit(
-            items=_undecoded(dataset, self.image_column, where),
-            noun="image",
-            labels=labels,
-            class_names=class_names,
-            ids=None,
-            fingerprint=fingerprint,
-            local=local,
-            where=where,
-        )
 
-    def available_splits(self) -> dict[str, str]:
-        """All that have a name: whether the dataset has them is known only when it is read."""
-        return split_names.existing(self.splits)
-
-    def _source(self, split: str) -> tuple[Path, dict[str, Any], list[LocalFiles]]:
-        columns = {
+    def _columns(self, split: str) -> dict[str, Any]:
+        return {
+            "name": self.name,
             "image": self.image_column,
             "label": self.label_column,
-            "name": self.name,
             "split": split,
         }
-        if self.path is not None:
-            local = self.local_files(split)
-            if not local:
-                raise DataError(f"Expected data.path to be a folder, found no {self.path}.")
-            return self.path, {"digest": local[0].digest, **columns}, local
-        assert self.id is not None
-        folder = hub.snapshot(self.id, self.revision, "dataset", local_hint="data.path=DIR")
-        return folder, {"id": self.id, "commit": folder.name, **columns}, []
+
+    def _folder(self) -> Path:
+        if self.path is None:
+            assert self.id is not None
+            return hub.snapshot(self.id, self.revision, "dataset", local_hint="data.path=DIR")
+        if not self.path.is_dir():
+            found = f"the file {self.path}" if self.path.exists() else f"no {self.path}"
+            raise DataError(f"Expected data.path to be a folder, found {found}.")
+        return self.path
+
+    def _card(self) -> str:
+        """What the dataset's card tells the library: which files belong to which split."""
+        assert self.path is not None
+        try:
+            parts = (self.path / "README.md").read_text("utf-8", "replace").split("---\n", 2)
+        except OSError:
+            return ""
+        return parts[1] if len(parts) == 3 and not parts[0].strip() else ""
 
     def _read(self, folder: Path, split: str, where: str) -> Any:
         import datasets
@@ -132,54 +156,80 @@ class ImageDataset:
         datasets.disable_progress_bars()
         try:
             if (folder / "dataset_dict.json").exists():
-                return datasets.load_from_disk(str(folder))[split]
-            if (folder / "state.json").exists():
-                raise DataError(
-                    f"Expected a dataset with splits in {folder}, found one without. Save it as a "
-                    "DatasetDict."
-                )
+                return _selected(datasets.load_from_disk(str(folder)), split, where)
+            if (folder / "state.json").exists():  # one split, which is train
+                whole = {str(self.splits["train"]): datasets.load_from_disk(str(folder))}
+                return _selected(whole, split, where)
             return datasets.load_dataset(str(folder), self.name, split=split)
         except DataError:
             raise
         except Exception as error:  # of arrow, parquet, fsspec and the library itself
-            text = str(error).strip()
-            cause = text.splitlines()[0] if text else type(error).__name__
-            raise DataError(
-                f"Cannot read {where} from {folder}: {cause} Check data.splits and data.name, and "
-                "that the copy is complete."
-            ) from error
+            cause = " ".join(str(error).split())[:MAX_CAUSE] or type(error).__name__
+            if isinstance(error, ValueError) and "Unknown split" in cause:
+                raise _no_split(where, cause) from error
+            if isinstance(error, IndexError):  # of the library, for a split without rows
+                cause = "it has a split without rows."
+            if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+                hint = (
+                    "The datasets library keeps a copy of its own in its cache (HF_HOME): make "
+                    "room or permit writing there, or choose another place with HF_HOME=DIR."
+                )
+            else:
+                hint = "Check data.splits and data.name, and that the copy is complete."
+            raise DataError(f"Cannot read {where} from {folder}: {cause} {hint}") from error
 
     def _labels(
-        self, dataset: Any, folder: Path, where: str
+        self, dataset: Any, folder: Path, split: str, where: str
     ) -> tuple[np.ndarray | None, list[str] | None]:
-        from datasets import ClassLabel
-
         if self.label_column is None:
             return None, None
         feature = dataset.features[self.label_column]
-        values = dataset[self.label_column][:]
-        if any(value is None for value in values):
-            row = next(row for row, value in enumerate(values) if value is None)
-            raise DataError(
-                f"Expected a label for every image in {where}, got none in row {row}. Remove such "
-                "rows, or name another split."
-            )
-        if isinstance(feature, ClassLabel):
-            return np.array(values), list(feature.names)
-        if not isinstance(values[0], str):
-            return np.array(values), None
-        # Strings are numbered in alphabetical order, by those of train in every split.
-        train = self.splits["train"] or ""
-        parts = [self._read(folder, name, train)[self.label_column][:] for name in train.split("+")]
-        class_names = sorted({value for part in parts for value in part})
-        number = {name: label for label, name in enumerate(class_names)}
-        for row, value in enumerate(values):
-            if value not in number:
-                raise DataError(
-                    f"Expected one of train's labels in {where}, got '{value}' in row {row}. "
-                    "Remove such rows, or add examples of it to train."
-                )
-        return np.array([number[value] for value in values]), class_names
+        names = labels.class_names(dataset[self.label_column][:], feature, where)
+        train = str(self.splits["train"])
+        if split == train:
+            self._train_classes = labels.numbering(names, feature)
+        elif self._train_classes is None:
+            where_train = f"split {train} of {self.id or self.path}"
+            other = self._read(folder, train, where_train)
+            self._check_columns(other, where_train)
+            feature = other.features[self.label_column]
+            column = labels.class_names(other[self.label_column][:], feature, where_train)
+            self._train_classes = labels.numbering(column, feature)
+        return labels.number(names, self._train_classes, where), self._train_classes
+
+    def _paths(self, dataset: Any) -> list[str] | None:
+        """The paths of the images, if the column has those."""
+        from datasets import Value
+
+        feature = dataset.features[self.image_column]
+        if not isinstance(feature, Value) or "string" not in feature.dtype:
+            return None
+        paths = dataset[self.image_column][:]
+        if any("://" in (path or "") for path in paths):
+            return None  # addresses, which the library downloads
+        return ["" if path is None else str(Path(path).expanduser()) for path in paths]
+
+
+def _selected(splits: Mapping[str, Any], spec: str, where: str) -> Any:
+    """Rows of splits, as the library's own notation names them: ``train``, ``train[:10]``, ..."""
+    from datasets import ReadInstruction, concatenate_datasets
+
+    sizes = {name: len(split) for name, split in splits.items()}
+    try:
+        chosen = ReadInstruction.from_spec(spec).to_absolute(sizes)
+    except (ValueError, AssertionError) as error:
+        raise _no_split(where, f"found {', '.join(sizes)}.") from error
+    parts = [
+        splits[part.splitname].select(range(part.from_ or 0, part.to))
+        if (part.from_, part.to) not in ((None, None), (0, sizes[part.splitname]))
+        else splits[part.splitname]
+        for part in chosen
+    ]
+    return concatenate_datasets(parts) if len(parts) > 1 else parts[0]
+
+
+def _no_split(where: str, found: str) -> MissingSplitError:
+    return MissingSplitError(f"Cannot read {where}: {found}", split_names.REMEDY)
 
 
 def _undecoded(dataset: Any, column: str, where: str) -> Any:
@@ -192,3 +242,24 @@ def _undecoded(dataset: Any, column: str, where: str) -> Any:
         raise DataError(
             f"Expected images in the column '{column}' of {where}, got {dataset.features[column]}."
         ) from error
+
+
+def _ids(dataset: Any, column: str) -> list[str] | None:
+    """The names of the images' files, if the dataset has kept them."""
+    import pyarrow
+    from pyarrow import compute
+
+    stored = dataset.data.column(column)
+    if not pyarrow.types.is_struct(stored.type) or stored.type.get_field_index("path") < 0:
+        return None
+    paths = compute.struct_field(stored, "path")
+    if dataset._indices is not None:
+        paths = paths.take(dataset._indices.column(0))
+    return _distinct(paths.to_pylist())
+
+
+def _distinct(names: Sequence[str | None]) -> list[str] | None:
+    """The names, if every item has one of its own."""
+    if None in names or len(set(names)) < len(names):
+        return None
+    return [str(name) for name in names]

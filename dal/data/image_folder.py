@@ -1,17 +1,20 @@
 """Images in folders, one folder for each class: on disk, or in an archive on the hub."""
 
+import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
+from dal.data import folders, labels
 from dal.data import splits as split_names
-from dal.errors import DataError, did_you_mean
+from dal.data.folders import Listing
+from dal.errors import DataError
 from dal.extraction import hub
 from dal.extraction.cache import FeatureCache
-from dal.extraction.items import ItemSplit
+from dal.extraction.items import ItemSplit, MissingSplitError
 from dal.runtime import files, locks
 from dal.runtime.files import LocalFiles
 
@@ -21,136 +24,135 @@ class ImageFolder:
 
     Without folders for the splits, ``DIR/cat/1.jpg``, all images are train. Images directly in
     ``DIR`` have no labels: their features can be extracted, but an experiment needs labels. Hidden
-    files, and files whose names do not end like those of images, are skipped.
+    files are skipped; other files that Pillow cannot open are counted in the notes of a split.
+
+    The folder is listed once: images that are added later belong to another object.
 
     Args:
         path: The folder.
         splits: The names of the splits ``train`` and ``test``; several names may be joined with
             ``+``. If ``test`` is None, there is no test split.
+
+    Raises:
+        ConfigError: If ``path`` is empty or ``splits`` has no name for train.
     """
 
     def __init__(self, path: str | Path, splits: Mapping[str, str | None] | None = None) -> None:
         self.splits = split_names.resolve(splits)
-        self.path = Path(path).expanduser().absolute()
-        self._listed: dict[str, list[str]] = {}
+        self.path = split_names.folder(path)
+        self._listings: dict[str, Listing] = {}
+        self._local: dict[str, LocalFiles] = {}
 
     def request(self, split: str) -> dict[str, Any]:
-        """The folder's path and the split."""
-        return {"path": str(self.path), "split": split}
+        """The folder's path, the split, and the train split, whose classes number the labels."""
+        return {"path": str(self.path), "split": split, "train": self.splits["train"]}
 
     def local_files(self, split: str) -> list[LocalFiles]:
-        """All images of the split and of train, if the folder exists."""
-        if not self.path.is_dir():
+        """All images of the split; none if the folder has none, as one that is not mounted."""
+        if not self.path.is_dir() or not any(self.path.iterdir()):
             return []
-        # Of train too, because its classes number the labels of every split.
-        names = set(self._names(split)) | set(self._names(self.splits["train"] or split))
-        return [LocalFiles(self.path, sorted(names))]
+        if not self._listing(split).names:
+            return []
+        return [self._files(split)]
 
     def open(self, split: str) -> ItemSplit:
         """The images of a split, by class and name."""
         self._check_folder()
-        local = self.local_files(split)
-        return self._open(split, {"digest": local[0].digest, "split": split}, local)
+        local = self._files(split)
+        return self._open(split, {"split": split}, local)
 
-    def _open(self, split: str, fingerprint: dict[str, Any], local: list[LocalFiles]) -> ItemSplit:
-        names = self._names(split)
-        if not names:
+    def _open(self, split: str, fingerprint: dict[str, Any], local: LocalFiles | None) -> ItemSplit:
+        listing = self._listing(split)
+        where = " and ".join(str(top) for top in self._tops(split))
+        if not listing.names:
+            found = f" ({'; '.join(listing.notes)})" if listing.notes else ""
             raise DataError(
-                f"Expected images in {self._where(split)}, found none. Their names must end in "
-                ".jpg, .png or another extension of images, in one folder for each class."
+                f"Expected images in {where}, found none{found}. Their names must end in .jpg, "
+                ".png or another extension of images that Pillow can open, in one folder for each "
+                "class."
             )
         classes = self._classes(self.splits["train"] or split)
-        labels = self._labels(split, names, classes)
+        numbers = self._labels(listing, classes, where)
         return ItemSplit(
-            items=_undecoded([str(self.path / name) for name in names]),
+            items=ImagePaths(str(self.path), listing.names),
             noun="image",
-            labels=labels,
-            class_names=None if labels is None else classes,
-            ids=names,
-            fingerprint=fingerprint,
-            local=local,
-            where=self._where(split),
+            labels=numbers,
+            class_names=None if numbers is None else classes,
+            ids=[files.printable(name) for name in listing.names],
+            fingerprint=fingerprint | {"classes": classes},
+            local=[] if local is None else [local],
+            where=where,
+            files=local,
+            notes=[*listing.notes, *self._other_folders()],
         )
 
-    def available_splits(self) -> dict[str, str]:
-        """The splits that have a folder; train alone if none of them has one.
+    def _files(self, split: str) -> LocalFiles:
+        if split not in self._local:
+            classes = "\n".join(self._classes(self.splits["train"] or split))
+            names = self._listing(split).names
+            self._local[split] = LocalFiles(self.path, names, files.printable(classes))
+        return self._local[split]
 
-        Raises:
-            DataError: If the folder does not exist.
-        """
-        self._check_folder()
-        splits = split_names.existing(self.splits)
-        found = {key: name for key, name in splits.items() if self._has_folders(name)}
-        return found or {"train": splits["train"]}
-
-    def _where(self, split: str) -> str:
-        return " and ".join(str(folder) for folder in self._folders(split))
+    def _listing(self, split: str) -> Listing:
+        if split not in self._listings:
+            self._listings[split] = folders.list_images(self.path, self._tops(split))
+        return self._listings[split]
 
     def _has_folders(self, split: str) -> bool:
         return all((self.path / name).is_dir() for name in split.split("+"))
 
-    def _folders(self, split: str) -> list[Path]:
+    def _tops(self, split: str) -> list[Path]:
+        """The folders of a split; that of all images for train, if no split has a folder."""
         self._check_folder()
         if self._has_folders(split):
             return [self.path / name for name in split.split("+")]
-        if split == self.splits["train"] and not self._has_folders(self.splits.get("test") or "?"):
+        known = folders.visible_folders(self.path)
+        looks_split = [name for name in known if folders.is_split_name(name)]
+        test = self.splits["test"]
+        # A train split under another name than the default is one that the user expects there.
+        is_whole = split == self.splits["train"] == "train" and not (
+            looks_split or (test and self._has_folders(test))
+        )
+        if is_whole:
             return [self.path]
-        known = sorted(item.name for item in self.path.iterdir() if item.is_dir())
-        raise DataError(
-            f"Expected a folder '{split}' in {self.path}, found {', '.join(known) or 'none'}. Name "
-            "the splits with data.splits.train=NAME data.splits.test=NAME, or hold out a part of "
-            "train with data.splits.test=null."
+        remedy = split_names.REMEDY
+        if looks_split:
+            remedy += (
+                " If these are folders of classes, put them into a folder 'train': their names are "
+                "like those of splits."
+            )
+        raise MissingSplitError(
+            f"Expected a folder '{split}' in {self.path}, found {_some(known)}.", remedy
         )
 
     def _check_folder(self) -> None:
         if not self.path.is_dir():
-            raise DataError(f"Expected data.path to be a folder of images, found no {self.path}.")
+            found = f"the file {self.path}" if self.path.exists() else f"no {self.path}"
+            raise DataError(f"Expected data.path to be a folder of images, found {found}.")
 
-    def _names(self, split: str) -> list[str]:
-        """Paths of the images of a split, relative to the folder, by class and name.
-
-        Listed once, since a folder of a million files takes long.
-        """
-        from PIL import Image
-
-        if split not in self._listed:
-            extensions = set(Image.registered_extensions())
-            self._listed[split] = [
-                str(Path(folder, name).relative_to(self.path))
-                for top in self._folders(split)
-                for folder, _, names in files.walk(top)
-                for name in sorted(names)
-                if Path(name).suffix.lower() in extensions and not name.startswith(".")
-            ]
-        return self._listed[split]
-
-    def _class(self, name: str, tops: list[Path]) -> str | None:
-        """The class of an image: the name of the folder it is in, below the folder of its split."""
-        file = self.path / name
-        for top in tops:
-            if file.is_relative_to(top):
-                parts = file.relative_to(top).parts
-                return parts[0] if len(parts) > 1 else None
-        return None
+    def _other_folders(self) -> list[str]:
+        """A note of the folders beside those of the splits."""
+        used = {name for split in self.splits.values() for name in (split or "").split("+")}
+        known = folders.visible_folders(self.path)
+        if not used & set(known):
+            return []
+        others = [name for name in known if name not in used]
+        what = "folder" if len(others) == 1 else "folders"
+        return [f"{len(others):,} {what} passed over: {_some(others)}"] if others else []
 
     def _classes(self, split: str) -> list[str]:
-        tops = self._folders(split)
-        return sorted({self._class(name, tops) or "" for name in self._names(split)} - {""})
+        return sorted({name for name in self._listing(split).classes if name})
 
-    def _labels(self, split: str, names: list[str], classes: list[str]) -> np.ndarray | None:
-        tops = self._folders(split)
-        own = [self._class(name, tops) for name in names]
-        if not any(own):
+    def _labels(self, listing: Listing, classes: list[str], where: str) -> np.ndarray | None:
+        if not any(listing.classes):
             return None
-        number = {name: label for label, name in enumerate(classes)}
-        for name, label in zip(names, own, strict=True):
-            if label not in number:
-                expected = (
-                    "one of train's classes" if label else "an image in the folder of a class"
-                )
-                hint = did_you_mean(label, number) if label else "Move it."
-                raise DataError(f"Expected {expected}, got {self.path / name}. {hint}")
-        return np.array([number[str(label)] for label in own])
+        stray = [name for name, own in zip(listing.names, listing.classes, strict=True) if not own]
+        if stray:
+            raise DataError(
+                f"Expected an image in the folder of a class, got {self.path / stray[0]}"
+                f"{f' and {len(stray) - 1:,} more' if len(stray) > 1 else ''}. Move them."
+            )
+        return labels.number(listing.classes, classes, where)
 
 
 class HubImageFolder(ImageFolder):
@@ -174,7 +176,7 @@ class HubImageFolder(ImageFolder):
         cache_dir: str | Path | None = None,
         splits: Mapping[str, str | None] | None = None,
     ) -> None:
-        super().__init__(path or "", splits)
+        super().__init__("." if path is None else path, splits)
         self.id = id
         self.archive = archive
         self.revision = revision
@@ -185,11 +187,8 @@ class HubImageFolder(ImageFolder):
         """The names on the hub and the split, or the path of the local copy."""
         if self.is_local:
             return super().request(split)
-        return {"id": self.id, "revision": self.revision, "archive": self.archive, "split": split}
-
-    def available_splits(self) -> dict[str, str]:
-        """Those of a local copy that have a folder; else all that have a name."""
-        return super().available_splits() if self.is_local else split_names.existing(self.splits)
+        archive = {"id": self.id, "revision": self.revision, "archive": self.archive}
+        return {**archive, "split": split, "train": self.splits["train"]}
 
     def local_files(self, split: str) -> list[LocalFiles]:
         """All images of the local copy, if there is one."""
@@ -198,6 +197,12 @@ class HubImageFolder(ImageFolder):
     def open(self, split: str) -> ItemSplit:
         """The images of a split, downloaded and unpacked unless they are on this machine."""
         if self.is_local:
+            if (self.path / self.archive).is_file():
+                raise DataError(
+                    f"Expected the images that are in {self.path / self.archive}, found the "
+                    f"archive. Unpack it, for example with `unzip {self.archive}`, and give the "
+                    "folder of its splits as data.path."
+                )
             return super().open(split)
         folder = hub.snapshot(
             self.id, self.revision, "dataset", [self.archive], local_hint="data.path=DIR"
@@ -207,12 +212,12 @@ class HubImageFolder(ImageFolder):
             _unpack(folder / self.archive, unpacked)
         self.path = self._top(unpacked)
         commit = {"id": self.id, "commit": folder.name, "archive": self.archive, "split": split}
-        return self._open(split, commit, [])
+        return self._open(split, commit, None)
 
     def _top(self, unpacked: Path) -> Path:
         wanted = [name for split in self.splits.values() if split for name in split.split("+")]
-        for folder, folders, _ in files.walk(unpacked):
-            if set(wanted) <= set(folders):
+        for folder, inner, _ in files.walk(unpacked):
+            if set(wanted) <= set(inner):
                 return Path(folder)
         raise DataError(
             f"Expected the folders {', '.join(wanted)} in {self.archive} of {self.id}, found none "
@@ -221,11 +226,37 @@ class HubImageFolder(ImageFolder):
         )
 
 
-def _undecoded(paths: list[str]) -> Any:
-    """The images as a column of a dataset, which takes little memory for a million paths."""
-    from datasets import Dataset, Features, Image
+class ImagePaths(Sequence[dict[str, Any]]):
+    """Image files, as items that are not read yet.
 
-    return Dataset.from_dict({"image": paths}, Features({"image": Image(decode=False)}))["image"]
+    Args:
+        folder: The folder of all of them.
+        names: Their paths relative to it; empty if there is none.
+    """
+
+    def __init__(self, folder: str, names: Sequence[str]) -> None:
+        self.folder = folder
+        self.names = names
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @overload
+    def __getitem__(self, row: int) -> dict[str, Any]: ...
+
+    @overload
+    def __getitem__(self, row: slice) -> list[dict[str, Any]]: ...
+
+    def __getitem__(self, row: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
+        if isinstance(row, slice):
+            return [self[number] for number in range(*row.indices(len(self)))]
+        name = self.names[row]
+        return {"path": os.path.join(self.folder, name) if name else None, "bytes": None}
+
+
+def _some(names: Sequence[str], num: int = 5) -> str:
+    """Some names in a sentence."""
+    return ", ".join(names[:num]) + (", …" * (len(names) > num)) if names else "none"
 
 
 def _unpack(archive: Path, target: Path) -> None:

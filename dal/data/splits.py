@@ -1,10 +1,16 @@
-"""Names of the splits of a dataset: which of them is the pool, and which one is for testing."""
+"""Where a dataset is, and the names of its splits: of the pool, and of the test examples."""
 
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from dal.errors import ConfigError, did_you_mean
 
 SPLITS = ("train", "test")
+REMEDY = (
+    "Name the splits with data.splits.train=NAME data.splits.test=NAME, or hold out a part of "
+    "train with data.splits.test=null."
+)
 
 
 def resolve(splits: Mapping[str, str | None] | None) -> dict[str, str | None]:
@@ -26,6 +32,10 @@ def resolve(splits: Mapping[str, str | None] | None) -> dict[str, str | None]:
     for key in splits:
         if key not in SPLITS:
             raise ConfigError(f"Unknown key 'splits.{key}'. {did_you_mean(key, SPLITS)}")
+    for key, name in splits.items():
+        given: Any = name  # a configuration may hold anything
+        if given is not None and (not isinstance(given, str) or not given):
+            raise ConfigError(f"Expected `splits.{key}` to be a name or null, got {name!r}.")
     if splits.get("train") is None:
         raise ConfigError("Expected `splits.train` to name the split of the pool, got none.")
     return {key: splits.get(key) for key in SPLITS}
@@ -39,3 +49,14 @@ def existing(splits: Mapping[str, str | None]) -> dict[str, str]:
         {'train': 'train'}
     """
     return {key: name for key, name in splits.items() if name is not None}
+
+
+def folder(path: Any) -> Path:
+    """The absolute path of the folder ``data.path``.
+
+    Raises:
+        ConfigError: If it is empty, as an unset variable of a shell is.
+    """
+    if path is None or not str(path):
+        raise ConfigError("Expected a folder as `data.path`, got an empty value.")
+    return Path(str(path)).expanduser().absolute()

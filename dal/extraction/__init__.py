@@ -5,6 +5,7 @@ from dal.extraction.cache import FeatureCache
 from dal.extraction.encoder import Encoder, Network, Reader
 from dal.extraction.extractor import FeatureExtractor
 from dal.extraction.items import Items, ItemSplit
+from dal.extraction.preprocessing import OwnTransform
 from dal.extraction.progress import ExtractionListener
 from dal.extraction.transform import Transform
 
@@ -17,6 +18,7 @@ __all__ = [
     "ItemSplit",
     "Items",
     "Network",
+    "OwnTransform",
     "Reader",
     "Transform",
 ]

@@ -1,6 +1,6 @@
 """A frozen image network: pixels of an image, read in worker processes, to features."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,13 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from dal.errors import ConfigError, DataError, did_you_mean
-from dal.extraction import encoder, weights
+from dal.extraction import encoder, preprocessing, weights
 from dal.extraction.encoder import Encoder
+from dal.extraction.preprocessing import OwnTransform
 from dal.extraction.transform import Transform
 from dal.extraction.weights import Weights
 from dal.runtime.files import LocalFiles
 
 OUTPUTS = ("pooler", "cls")
+CLASS_TOKENS = ("cls_token", "class_embedding")  # what transformers calls a class token's weights
 
 
 class ImageReader:
@@ -59,13 +61,24 @@ class ImageEncoder(Encoder):
         model: A transformers model that takes ``pixel_values``.
         transform: What comes before it.
         output: As in :class:`Backbone`.
+        origin: Where the transform is from, in words, if the user has not given it.
+        unused: Names of weights that no feature depends on.
     """
 
-    def __init__(self, model: nn.Module, transform: Transform, output: str) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        transform: Transform,
+        output: str,
+        origin: str = "",
+        unused: Collection[str] = (),
+    ) -> None:
         super().__init__(ImageReader(transform))
         self.model = model
         self.transform = transform
         self.output = output
+        self.origin = origin
+        self.unused = unused
 
     def forward(self, batch: Tensor) -> Tensor:
         """Features ``(N, D)``, float32, of pixels ``(N, 3, H, W)``, uint8."""
@@ -73,15 +86,22 @@ class ImageEncoder(Encoder):
             outputs = self.model(pixel_values=self.transform.normalized(batch))
             if self.output == "cls":
                 return cast(Tensor, outputs.last_hidden_state[:, 0].float())
-            return cast(Tensor, outputs.pooler_output.float())
+            pooled = cast(Tensor, outputs.pooler_output.float())
+            # Convolutional networks keep the two axes that they have averaged over.
+            return pooled.flatten(1) if pooled[0].numel() == pooled.shape[1] else pooled
 
     def description(self) -> dict[str, Any]:
         """A hash of the weights, the output and the transform."""
         return {
-            "weights": weights.content_hash(self.model),
+            "weights": weights.content_hash(self.model, self.unused),
             "output": self.output,
             "transform": self.transform.description(),
         }
+
+    def summary(self) -> str:
+        """The transform, in a sentence."""
+        origin = f" ({self.origin})" if self.origin else ""
+        return f"transform{origin}: {self.transform}."
 
 
 class Backbone:
@@ -94,7 +114,8 @@ class Backbone:
         output: ``"pooler"`` takes ``pooler_output``, for DINOv2 the class token after the last
             layer norm; ``"cls"`` the first token of ``last_hidden_state``.
         architecture: The class of transformers that loads it.
-        transform: What happens to an image before; DINOv2's evaluation transform if not given.
+        transform: What happens to an image before, for example an :class:`OwnTransform`; DINOv2's
+            evaluation transform if not given.
 
     Raises:
         ConfigError: If neither ``id`` nor ``weights`` is given, or ``output`` is unknown.
@@ -110,7 +131,7 @@ class Backbone:
         weights: str | Path | None = None,
         output: str = "pooler",
         architecture: str = "AutoModel",
-        transform: Transform | None = None,
+        transform: Transform | OwnTransform | None = None,
     ) -> None:
         if output not in OUTPUTS:
             raise ConfigError(f"Unknown `output` '{output}'. {did_you_mean(output, OUTPUTS)}")
@@ -129,7 +150,8 @@ class Backbone:
 
     def local_files(self) -> list[LocalFiles]:
         """The weights' files, if they are the user's own and exist."""
-        return self.weights.local_files()
+        is_own = isinstance(self.transform, OwnTransform)
+        return self.weights.local_files(*([preprocessing.FILE] if is_own else []))
 
     def load(self) -> ImageEncoder:
         """The network on the CPU, float32, in evaluation mode.
@@ -139,24 +161,74 @@ class Backbone:
                 damaged, or have no such output.
             ConfigError: If transformers has no such architecture.
         """
-        loaded = ImageEncoder(self.weights.load(), self.transform, self.output)
-        self._check(loaded)
+        model, missing = self.weights.load()
+        transform, origin = self.transform, ""
+        if isinstance(transform, OwnTransform):
+            transform, origin = transform.resolve(self.weights.find())
+        self._check_weights(model, missing)
+        loaded = ImageEncoder(model, transform, self.output, origin, missing)
+        self._check_output(loaded)
         return loaded
 
-    def _check(self, loaded: ImageEncoder) -> None:
-        crop = self.transform.crop
-        name = self.weights.folder or self.weights.id
+    @property
+    def _name(self) -> str:
+        return str(self.weights.folder or self.weights.id)
+
+    def _check_weights(self, model: nn.Module, missing: list[str]) -> None:
+        """Checks that no weight that matters is random, and that there is the token asked for."""
+        used = [name for name in missing if self.output != "cls" or ".pooler." not in f".{name}"]
+        if used:
+            total = len(model.state_dict())
+            if all(".pooler." in f".{name}" for name in used):
+                problem = "has no pooler. Its class token may do: backbone.output=cls"
+            else:
+                problem = (
+                    f"lacks {len(used):,} of {total:,} weights of a {type(model).__name__} (or has "
+                    f"them in another shape), for example {used[0]}. Expected the config.json and "
+                    "the weights of one model; try another backbone.architecture"
+                )
+            raise DataError(f"The checkpoint {self._name} {problem}.")
+        names = [name.rpartition(".")[2] for name, _ in model.named_parameters()]
+        if self.output == "cls" and not set(CLASS_TOKENS) & set(names):
+            raise DataError(
+                f"The network {self._name} ({type(model).__name__}) has no class token. Use its "
+                "pooled output: backbone.output=pooler."
+            )
+
+    def _check_output(self, loaded: ImageEncoder) -> None:
+        crop = loaded.transform.crop
         try:
             with torch.no_grad():
                 features = loaded(torch.zeros(1, 3, crop, crop, dtype=torch.uint8))
         except (AttributeError, TypeError, ValueError, RuntimeError) as error:
             raise DataError(
-                f"The network {name} has no `{self.output}` output for images of {crop} × {crop} "
-                f"pixels: {error}. Try the other backbone.output, another backbone.architecture, "
-                "or another backbone.transform.crop."
+                f"The network {self._name} has no `{self.output}` output for images of {crop} × "
+                f"{crop} pixels: {str(error).rstrip('.')}. {_advice(loaded.model, crop)}"
             ) from error
         if features.ndim != 2:
             raise DataError(
-                f"Expected a vector for each image from the network {name}, got an output of shape "
-                f"{tuple(features.shape)}. Try backbone.output=cls."
+                f"Expected a vector for each image from the network {self._name}, got an output of "
+                f"shape {tuple(features.shape)}. Try another backbone.output or "
+                "backbone.architecture."
             )
+
+
+def _advice(model: nn.Module, crop: int) -> str:
+    """What to try when a network does not give the output that was asked for."""
+    config: Any = model.config
+    if hasattr(config, "vision_config"):
+        kind = type(config).__name__.removesuffix("Config")
+        return (
+            "It has a part for images and one for texts: take the first with "
+            f"backbone.architecture={kind}VisionModel."
+        )
+    size = getattr(config, "image_size", None)
+    if isinstance(size, int) and size != crop:
+        return (
+            f"It was made for images of {size} × {size} pixels: try backbone.transform.resize="
+            f"{size} backbone.transform.crop={size}."
+        )
+    return (
+        "Try the other backbone.output, another backbone.architecture, or another "
+        "backbone.transform.crop."
+    )

@@ -3,8 +3,8 @@
 ::
 
     index/<request>.json       which content a request (names, revisions, split, ...) led to
-    features/<content>/        features.npy, labels.npy, names.txt, manifest.json: all, or none
-    drafts/<content>/          parts of an extraction that is running, or that was killed
+    features/<content>/        features.npy, labels.npy, ids.jsonl, manifest.json: all, or none
+    drafts/<request>/          parts of an extraction that is running, or that was killed
     locks/                     which process works on what
 
 The address of a content is a hash of everything that the numbers depend on: the network's weights
@@ -23,10 +23,10 @@ from typing import Any
 
 import platformdirs
 
-from dal.errors import DataError
-from dal.extraction.draft import Draft, writing
+from dal.errors import ConfigError, DataError
+from dal.extraction.draft import writing
 from dal.extraction.entry import MANIFEST, Entry
-from dal.extraction.progress import ExtractionListener
+from dal.extraction.progress import Count, ExtractionListener
 from dal.runtime import files, locks
 from dal.runtime.files import LocalFiles
 
@@ -46,9 +46,14 @@ class FeatureCache:
 
     Args:
         path: The folder; ``$DAL_CACHE`` or the user's cache folder if not given.
+
+    Raises:
+        ConfigError: If ``path`` is empty.
     """
 
     def __init__(self, path: str | Path | None = None) -> None:
+        if path is not None and not str(path):
+            raise ConfigError("Expected a folder as `cache_dir`, got an empty value.")
         self.path = default_path() if path is None else Path(path).expanduser().absolute()
 
     @staticmethod
@@ -72,37 +77,66 @@ class FeatureCache:
         Args:
             request: What is asked for, by name.
             local_files: The user's own files that the request names, those of them that exist.
-            listener: Is told when they have changed.
+            listener: Is told how long it takes to find out.
 
         Raises:
             DataError: If the cache is damaged there.
         """
+        index = self._index(request)
+        if index is None:
+            return None
+        known, named = index["local"], index.get("named", [])
+        renewed: dict[str, Any] = dict(known)
+        renewed_named: list[dict[str, Any]] = []
+        for local in local_files:
+            root = str(local.root)
+            if root in known:
+                renewed[root] = self._compared(local, known[root], listener)
+        for files_before in named:
+            local = LocalFiles(Path(files_before["root"]), files_before["names"])
+            if local.exist:
+                renewed_named.append(files_before | self._compared(local, files_before, listener))
+            else:
+                renewed_named.append(files_before)
+        if any(state.get("has_changed") for state in (*renewed.values(), *renewed_named)):
+            return None
+        if renewed != known or renewed_named != named:
+            # The dates alone have changed: next time, the digest is not needed.
+            self._renew_index(
+                self._index_file(request), {**index, "local": renewed, "named": renewed_named}
+            )
+        return self.entry(index["content"])
+
+    def earlier(self, request: Mapping[str, Any]) -> Entry | None:
+        """The features that a request led to before, whatever has changed since."""
+        index = self._index(request)
+        return None if index is None else self.entry(index["content"])
+
+    def _index(self, request: Mapping[str, Any]) -> dict[str, Any] | None:
         file = self._index_file(request)
         try:
             index = json.loads(file.read_text())
+            if not {"content", "local"} <= index.keys():
+                raise ValueError("it is incomplete")
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, AttributeError) as error:
             raise DataError(
                 f"The feature cache is damaged: cannot read {file} ({error}). Delete it and run "
                 "again."
             ) from error
-        known = index["local"]
-        renewed = dict(known)
-        for local in local_files:
-            root = str(local.root)
-            if root not in known or known[root]["stamp"] == local.stamp:
-                continue
-            if known[root]["digest"] != local.digest:
-                listener.say(
-                    f"The files in {root} have changed since their features were computed: they "
-                    "are computed again."
-                )
-                return None
-            renewed[root] = {"stamp": local.stamp, "digest": local.digest}
-        if renewed != known:  # the dates alone have changed: next time, the digest is not needed
-            self._renew_index(file, {**index, "local": renewed})
-        return self.entry(index["content"])
+        return dict(index)
+
+    def _compared(
+        self, local: LocalFiles, before: Mapping[str, Any], listener: ExtractionListener
+    ) -> dict[str, Any]:
+        """The state of files now, with the key ``has_changed`` if that is another."""
+        if before["stamp"] == local.stamp:
+            return {"stamp": before["stamp"], "digest": before["digest"]}
+        count = Count(listener, f"Looking for changes in {local.root}", len(local.names))
+        local.read(count.advance)
+        state: dict[str, Any] = {"stamp": local.stamp, "digest": local.digest}
+        return state if local.digest == before["digest"] else state | {"has_changed": True}
 
     def entry(self, content: str) -> Entry | None:
         """The features of a content, if the cache has them.
@@ -110,7 +144,7 @@ class FeatureCache:
         Raises:
             DataError: If their manifest is damaged.
         """
-        path = self._folder(content)
+        path = self.folder(content)
         if not path.exists():
             return None
         file = path / MANIFEST
@@ -126,14 +160,20 @@ class FeatureCache:
         return Entry(path, manifest)
 
     def remember(
-        self, request: Mapping[str, Any], content: str, local_files: Sequence[LocalFiles]
+        self,
+        request: Mapping[str, Any],
+        content: str,
+        local_files: Sequence[LocalFiles],
+        named: Sequence[LocalFiles] = (),
     ) -> None:
         """From now on, :meth:`find` returns this content for this request.
 
         Args:
             request: What was asked for.
             content: The address of what it led to.
-            local_files: The user's own files that it was made from.
+            local_files: The user's own files that it was made from, and that are given to
+                :meth:`find` again.
+            named: Those that only the items name: they are kept with their names.
 
         Raises:
             DataError: If it cannot be written.
@@ -144,12 +184,26 @@ class FeatureCache:
         file = self._index_file(request)
         with writing(file):
             file.parent.mkdir(parents=True, exist_ok=True)
-            index = {"request": request, "content": content, "local": known}
+            index: dict[str, Any] = {"request": request, "content": content, "local": known}
+            if named:
+                index["named"] = [
+                    {
+                        "root": str(local.root),
+                        "names": list(local.names),
+                        "stamp": local.stamp,
+                        "digest": local.digest,
+                    }
+                    for local in named
+                ]
             files.write_atomically(file, json.dumps(index, indent=2) + "\n")
 
-    def draft(self, content: str, settings: Mapping[str, Any], sizes: Sequence[int]) -> Draft:
-        """Where the parts of a content are collected, and become its entry: see :class:`Draft`."""
-        return Draft(self.path / "drafts" / content, self._folder(content), settings, sizes)
+    def draft_folder(self, request: Mapping[str, Any]) -> Path:
+        """Where the parts of the features of a request are collected."""
+        return self.path / "drafts" / self.address(request)
+
+    def folder(self, content: str) -> Path:
+        """Where the features of a content are, or will be."""
+        return self.path / "features" / content
 
     @contextmanager
     def lock(self, name: str, what: str, listener: ExtractionListener) -> Iterator[None]:
@@ -173,9 +227,6 @@ class FeatureCache:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 held.enter_context(locks.hold(file, "computes the same features", say_who))
             yield
-
-    def _folder(self, content: str) -> Path:
-        return self.path / "features" / content
 
     def _index_file(self, request: Mapping[str, Any]) -> Path:
         return self.path / "index" / f"{self.address(request)}.json"

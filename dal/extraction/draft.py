@@ -1,38 +1,106 @@
 """An extraction that is not finished: its features, in parts that survive a killed process."""
 
+import dataclasses
+import hashlib
 import json
 import shutil
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from dal.errors import DataError
-from dal.extraction.entry import FEATURES, FORMAT, LABELS, MANIFEST, NAMES, Entry
+from dal.extraction.entry import FEATURES, FORMAT, IDS, LABELS, MANIFEST, Entry, encoded_ids
 from dal.runtime import files
 
 
+class Part(NamedTuple):
+    """Consecutive items whose features are kept together.
+
+    Attributes:
+        key: Names the items: where they stay the same, the part can be used again.
+        size: How many items it has.
+    """
+
+    key: str
+    size: int
+
+
+class BrokenItem(NamedTuple):
+    """An item that could not be read.
+
+    Attributes:
+        row: Its row among the items.
+        problem: Why it could not be read, with its name.
+    """
+
+    row: int
+    problem: str
+
+
+def split_evenly(num: int, num_rows: int, content: str) -> list[Part]:
+    """Parts of ``num_rows`` items; the keys hold as long as no item changes.
+
+    Args:
+        num: How many items there are.
+        num_rows: How many of them are a part.
+        content: Names all of them.
+    """
+    return [
+        Part(_key(f"{content} {start}".encode()), min(num_rows, num - start))
+        for start in range(0, num, num_rows)
+    ]
+
+
+def split_by_content(contents: Sequence[bytes], num_rows: int) -> list[Part]:
+    """Parts of about ``num_rows`` items, which end where the content of an item says so.
+
+    So when an item is added, removed or changed, the parts that it is not in stay as they are: the
+    next end of a part does not depend on how many items come before.
+
+    Args:
+        contents: A digest of the content of each item.
+        num_rows: The mean size; the largest is four times, the smallest a quarter of it.
+    """
+    parts, start = [], 0
+    for row, content in enumerate(contents):
+        size = row + 1 - start
+        is_end = size > num_rows // 4 and int.from_bytes(content[-4:]) % num_rows == 0
+        if is_end or size == 4 * num_rows or row + 1 == len(contents):
+            parts.append(Part(_key(b"".join(contents[start : row + 1])), size))
+            start = row + 1
+    return parts
+
+
+def _key(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
 class Draft:
     """Features of which some parts are computed.
 
-    Args:
+    Attributes:
         path: The folder of the parts.
         target: The folder of the entry that they become.
         settings: What two processes must have in common for their parts to be the same, bit for
             bit.
-        sizes: Rows of each part.
+        parts: All parts of the entry, in the order of the items.
+        earlier: Features of the same request before items have changed, some of which may be used
+            again.
+        skip_broken: Whether items that cannot be read are left out of the entry.
     """
 
-    def __init__(
-        self, path: Path, target: Path, settings: Mapping[str, Any], sizes: Sequence[int]
-    ) -> None:
-        self.path = path
-        self.target = target
-        self.settings = settings
-        self.sizes = sizes
+    path: Path
+    target: Path
+    settings: Mapping[str, Any]
+    parts: Sequence[Part]
+    earlier: Entry | None = None
+    skip_broken: bool = False
 
     def open(self) -> None:
         """Makes the folder, and removes parts in it that were computed with other settings."""
@@ -43,33 +111,105 @@ class Draft:
                 shutil.rmtree(self.path)
             self.path.mkdir(parents=True, exist_ok=True)
             files.write_atomically(file, wanted)
+        if self.earlier is not None and self.earlier.manifest.get("settings") == self.settings:
+            self._take_over(self.earlier)
+
+    def _take_over(self, earlier: Entry) -> None:
+        try:
+            earlier.check()
+        except DataError:
+            return  # what is damaged is computed again
+        known = {key for key, _ in earlier.manifest["parts"]}
+        for number in self.missing():
+            if self.parts[number].key in known:
+                features = earlier.part(self.parts[number].key)
+                if features is not None and len(features) == self.parts[number].size:
+                    self.write(number, features)
 
     def missing(self) -> list[int]:
-        """Numbers of the parts that are missing or damaged, ascending."""
-        return [part for part in range(len(self.sizes)) if self._read(part) is None]
+        """Numbers of the parts that are missing or damaged, ascending.
 
-    def write(self, part: int, features: np.ndarray) -> None:
-        """Keeps the features of a part, ``(rows, D)``.
+        Of parts with the same items, one is enough. A part with items that could not be read is
+        missing, unless they are left out: the reason may have been in the machine.
+        """
+        numbers: dict[str, int] = {}
+        for number, part in enumerate(self.parts):
+            content = None if part.key in numbers else self._read(number)
+            if content is None or (len(content[1]) and not self.skip_broken):
+                numbers.setdefault(part.key, number)
+        return list(numbers.values())
+
+    def write(
+        self,
+        number: int,
+        features: np.ndarray,
+        problems: Mapping[int, str] | None = None,
+    ) -> None:
+        """Keeps the features of a part.
+
+        Args:
+            number: Of the part.
+            features: ``(rows, D)``, of the items that could be read.
+            problems: Why the others could not, by their row in the part.
 
         Raises:
             DataError: If it cannot be written.
         """
-        file = self._file(part)
+        file = self._file(number)
+        problems = problems or {}
         # Through a stream: given a path, savez would add a suffix to it.
         with writing(file), files.replacement(file) as draft, draft.open("wb") as stream:
-            np.savez(stream, features=features)  # an archive, which has a checksum
+            np.savez(  # an archive, which has a checksum
+                stream,
+                features=features,
+                broken=np.array(list(problems), np.int64),
+                problems=np.array(list(problems.values()), np.str_),
+            )
+
+    def broken(self) -> list[BrokenItem]:
+        """The items that could not be read, in order."""
+        found, start = [], 0
+        for number, part in enumerate(self.parts):
+            _, rows, problems = self._part(number)
+            found += [
+                BrokenItem(start + int(row), str(problem))
+                for row, problem in zip(rows, problems, strict=True)
+            ]
+            start += part.size
+        return found
+
+    def keep_readable(self, contents: Sequence[bytes]) -> None:
+        """Keeps the features beside broken items for when these are removed.
+
+        They are those of the part that the others will be then, unless the last one was broken.
+        Their last bits may depend on the broken items, which have left gaps in batches.
+
+        Args:
+            contents: A digest of the content of each item.
+
+        Raises:
+            DataError: If a part is damaged, or cannot be written.
+        """
+        start = 0
+        for number, part in enumerate(self.parts):
+            features, rows, _ = self._part(number)
+            if len(rows) and len(features):
+                kept = np.delete(np.arange(part.size), rows).tolist()
+                readable = Part(_key(b"".join(contents[start + row] for row in kept)), len(kept))
+                dataclasses.replace(self, parts=[readable]).write(0, features)
+            start += part.size
 
     def assemble(
         self,
         labels: np.ndarray | None,
-        names: Sequence[str] | None,
+        ids: Sequence[str] | None,
         manifest: Mapping[str, Any],
     ) -> Entry:
         """Joins the parts to an entry of the cache, which appears at once, and removes them.
 
         Args:
-            labels: ``(N,)``, if there are any.
-            names: What the items are called, if they have names.
+            labels: ``(N,)``, if there are any, of the items that could be read.
+            ids: What these are called, if they have names.
             manifest: What the manifest says of the entry, without its files.
 
         Memory: one part.
@@ -83,23 +223,26 @@ class Draft:
             files.remove_quietly(self.target)
             with files.replacement(self.target) as folder:
                 folder.mkdir()
-                shape, dtype = self._write_features(folder / FEATURES)
+                sizes, num_features, dtype = self._write_features(folder / FEATURES)
                 if labels is not None:
                     np.save(folder / LABELS, labels)
-                if names is not None:
-                    lines = "".join(f"{name}\n" for name in names)
-                    (folder / NAMES).write_text(lines, encoding="utf-8")
+                if ids is not None:
+                    (folder / IDS).write_text(encoded_ids(ids), encoding="utf-8")
                 complete = {
                     **manifest,
                     "format": FORMAT,
-                    "shape": list(shape),
+                    "shape": [sum(sizes), num_features],
                     "dtype": dtype.name,
+                    "settings": dict(self.settings),
+                    "parts": [
+                        [part.key, size] for part, size in zip(self.parts, sizes, strict=True)
+                    ],
                     "files": {
                         name: {
                             "bytes": (folder / name).stat().st_size,
                             "sha256": files.sha256(folder / name),
                         }
-                        for name in (FEATURES, LABELS, NAMES)
+                        for name in (FEATURES, LABELS, IDS)
                         if (folder / name).exists()
                     },
                 }
@@ -107,39 +250,48 @@ class Draft:
         files.remove_quietly(self.path)
         return Entry(self.target, complete)
 
-    def _write_features(self, file: Path) -> tuple[tuple[int, int], np.dtype[Any]]:
-        first = self._part(0)
-        shape = (sum(self.sizes), first.shape[1])
+    def _write_features(self, file: Path) -> tuple[list[int], int, np.dtype[Any]]:
+        sizes, first = [], None
+        for number in range(len(self.parts)):
+            features, _, _ = self._part(number)
+            sizes.append(len(features))
+            first = features if first is None and len(features) else first
+        if first is None:
+            raise DataError("None of the items can be read.")
         header = np.lib.format.header_data_from_array_1_0(first) | {
-            "shape": shape,
+            "shape": (sum(sizes), first.shape[1]),
             "fortran_order": False,
         }
         # Not into np.lib.format.open_memmap: on a full disk, a write to a map kills the process.
         with file.open("wb") as stream:
             np.lib.format.write_array_header_1_0(stream, header)
-            for part in range(len(self.sizes)):  # one at a time: all may not fit in memory
-                stream.write(self._part(part).tobytes())
-        return shape, first.dtype
+            for number in range(len(self.parts)):  # one at a time: all may not fit in memory
+                stream.write(self._part(number)[0].tobytes())
+        return sizes, first.shape[1], first.dtype
 
-    def _part(self, part: int) -> np.ndarray:
-        features = self._read(part)
-        if features is None:
+    def _part(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        content = self._read(number)
+        if content is None:
             raise DataError(
-                f"Part {part} of the features in {self.path} is damaged. Run the same command "
+                f"Part {number} of the features in {self.path} is damaged. Run the same command "
                 "again: the part is computed again."
             )
-        return features
+        return content
 
-    def _read(self, part: int) -> np.ndarray | None:
+    def _read(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """Features, rows of the broken items and their problems."""
         try:
-            with np.load(self._file(part)) as archive:
-                features: np.ndarray = archive["features"]
+            with np.load(self._file(number)) as archive:
+                features, broken = archive["features"], archive["broken"]
+                problems = archive["problems"]
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None
-        return features if len(features) == self.sizes[part] else None
+        if len(features) + len(broken) != self.parts[number].size:
+            return None
+        return features, broken, problems
 
-    def _file(self, part: int) -> Path:
-        return self.path / f"part-{part:06d}.npz"
+    def _file(self, number: int) -> Path:
+        return self.path / f"part-{self.parts[number].key}.npz"
 
 
 @contextmanager

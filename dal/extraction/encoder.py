@@ -46,6 +46,10 @@ class Encoder(nn.Module, ABC):
     def description(self) -> dict[str, Any]:
         """Plain values that change when any feature does: a hash of the weights, and settings."""
 
+    def summary(self) -> str:
+        """What happens to an item before the network, in a sentence; empty if nothing does."""
+        return ""
+
 
 class Network(Protocol):
     """A frozen network that is not loaded yet: features in the cache are found without it."""

@@ -1,6 +1,7 @@
 """Features of one split in the cache: complete, and checked when they are loaded."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,13 @@ from dal.errors import DataError
 from dal.runtime import files
 
 FORMAT = 1  # of an entry's folder; another number gives all content another address
-FEATURES, LABELS, NAMES, MANIFEST = "features.npy", "labels.npy", "names.txt", "manifest.json"
+FEATURES, LABELS, IDS, MANIFEST = "features.npy", "labels.npy", "ids.jsonl", "manifest.json"
+OLD_IDS = "names.txt"  # of entries before that: a line for each id
+
+
+def encoded_ids(ids: Sequence[str]) -> str:
+    """The content of a file of ids: a JSON string in each line, whatever is in the ids."""
+    return "".join(f"{json.dumps(name, ensure_ascii=False)}\n" for name in ids)
 
 
 @dataclass(frozen=True)
@@ -22,7 +29,8 @@ class Entry:
 
     Attributes:
         path: Their folder.
-        manifest: What they are: ``content``, ``shape``, ``dtype``, ``class_names``, ``files`` with
+        manifest: What they are: ``content``, ``summary``, ``shape``, ``dtype``, ``class_names``,
+            ``left_out`` (items that could not be read), ``parts`` with their rows, ``files`` with
             sizes and checksums, ``provenance``.
     """
 
@@ -41,20 +49,51 @@ class Entry:
         Raises:
             DataError: If a file is missing, truncated or changed.
         """
-        for name, expected in self.manifest["files"].items():
-            self._check(self.path / name, expected)
+        self.check()
         # Copy-on-write, because torch warns about a read-only array.
         features = torch.from_numpy(np.load(self.path / FEATURES, mmap_mode="c"))
         if LABELS not in self.manifest["files"]:
             return features, None
         return features, torch.from_numpy(np.load(self.path / LABELS))
 
-    def names(self) -> list[str] | None:
+    def check(self) -> None:
+        """Reads all files and compares their checksums.
+
+        Raises:
+            DataError: If a file is missing, truncated or changed.
+        """
+        for name, expected in self.manifest["files"].items():
+            self._check(self.path / name, expected)
+
+    @property
+    def class_names(self) -> list[str] | None:
+        """The names of the classes, by label, if they have names."""
+        return self.manifest.get("class_names")
+
+    @property
+    def summary(self) -> str:
+        """What was understood of the items, in a few words."""
+        return str(self.manifest.get("summary", f"{len(self):,} rows"))
+
+    def ids(self) -> list[str] | None:
         """What the items are called, by row; None if they have no names."""
-        if NAMES not in self.manifest["files"]:
-            return None
-        # Not splitlines(), which also ends a line at characters that a file name may have.
-        return (self.path / NAMES).read_text(encoding="utf-8").split("\n")[:-1]
+        if IDS in self.manifest["files"]:
+            # Not splitlines(), which also ends a line at characters that a name may have.
+            lines = (self.path / IDS).read_text(encoding="utf-8").split("\n")[:-1]
+            return [json.loads(line) for line in lines]
+        if OLD_IDS in self.manifest["files"]:
+            return (self.path / OLD_IDS).read_text(encoding="utf-8").split("\n")[:-1]
+        return None
+
+    def part(self, key: str) -> np.ndarray | None:
+        """The features of a part that was computed under this key, if it was."""
+        start = 0
+        for known, num_rows in self.manifest.get("parts", ()):
+            if known == key:
+                features: np.ndarray = np.load(self.path / FEATURES, mmap_mode="r")
+                return features[start : start + num_rows]
+            start += num_rows
+        return None
 
     def _check(self, file: Path, expected: Mapping[str, Any]) -> None:
         repair = (

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,25 +11,27 @@ from typing import Any
 
 import lightning as L
 import numpy as np
+import torch
 
 from dal.errors import ConfigError, DataError, did_you_mean
-from dal.extraction import encoder
+from dal.extraction import draft, encoder
 from dal.extraction.cache import FeatureCache
-from dal.extraction.draft import Draft
+from dal.extraction.draft import BrokenItem, Draft, Part
 from dal.extraction.encoder import Encoder, Network
 from dal.extraction.entry import FORMAT, Entry
 from dal.extraction.inference import Embedding, PartWriter
 from dal.extraction.items import Items, ItemSplit
+from dal.extraction.look import Look
 from dal.extraction.progress import ExtractionListener
 from dal.runtime import trainers, versions
-from dal.runtime.files import LocalFiles
 from dal.runtime.processes import Processes
 from dal.runtime.trainers import DEFAULT_TRAINER, quiet_lightning
 
 DTYPES = {"float16": np.float16, "float32": np.float32}
 
-# Rows that a killed extraction may lose: half a minute of a ViT-S on two CPU cores.
-PART_ROWS = 1024
+# Rows that a killed extraction may lose: a quarter of a minute of a ViT-S on two CPU cores.
+PART_ROWS = 512
+MAX_SHOWN_PROBLEMS = 10
 MAX_WORKERS = 8  # processes that decode, for each device
 
 
@@ -42,23 +44,27 @@ class Job:
         encoder: The network.
         split: The items.
         dtype: The type of what is kept, a key of ``DTYPES``.
-        local_files: The user's own files that the network and the items were read from.
+        skip_broken: Whether items that cannot be read are left out.
     """
 
     request: dict[str, Any]
     encoder: Encoder
     split: ItemSplit
     dtype: str
-    local_files: list[LocalFiles]
+    skip_broken: bool
 
     @cached_property
     def description(self) -> dict[str, Any]:
-        """Everything that the features depend on, in plain values."""
+        """Everything that the features and labels depend on, in plain values."""
+        items = dict(self.split.fingerprint)
+        if self.split.watched:
+            items["digests"] = [local.digest for local in self.split.watched]
         return {
             "format": FORMAT,
             **self.encoder.description(),
-            self.split.nouns: self.split.fingerprint,
+            self.split.nouns: items,
             "dtype": self.dtype,
+            **({"skip_broken": True} if self.skip_broken else {}),
         }
 
     @cached_property
@@ -66,11 +72,11 @@ class Job:
         """The address of the features in the cache."""
         return FeatureCache.address(self.description)
 
-    @property
-    def part_sizes(self) -> list[int]:
-        """Rows of each part in which the features are computed."""
-        num = len(self.split)
-        return [min(PART_ROWS, num - start) for start in range(0, num, PART_ROWS)]
+    def parts(self) -> list[Part]:
+        """The parts in which the features are computed, by the content of the items if possible."""
+        if self.split.files is None:
+            return draft.split_evenly(len(self.split), PART_ROWS, self.content)
+        return draft.split_by_content(self.split.files.contents, PART_ROWS)
 
 
 class FeatureExtractor:
@@ -85,6 +91,8 @@ class FeatureExtractor:
         batch_size: Items that the network takes at once, on each device.
         num_workers: Processes that decode items, for each device. If not given, one less than there
             are cores, at most 8. With 0, the process that computes also decodes.
+        skip_broken: Whether items that cannot be read are left out, and listed in the manifest. If
+            not, they are an error, after the others have been computed.
 
     Attributes:
         listener: Is told how far an extraction is; a command puts its own here.
@@ -103,110 +111,171 @@ class FeatureExtractor:
         dtype: str = "float16",
         batch_size: int = 64,
         num_workers: int | None = None,
+        skip_broken: bool = False,
     ) -> None:
         if dtype not in DTYPES:
             raise ConfigError(f"Unknown `dtype` '{dtype}'. {did_you_mean(dtype, DTYPES)}")
-        if batch_size < 1:
-            raise ConfigError(f"Expected `batch_size` of at least 1, got {batch_size}.")
-        if num_workers is not None and num_workers < 0:
-            raise ConfigError(f"Expected `num_workers` of at least 0, got {num_workers}.")
+        _check_count("batch_size", batch_size, 1)
+        if num_workers is not None:
+            _check_count("num_workers", num_workers, 0)
         self.backbone = backbone
         self.cache = cache or FeatureCache()
         self.trainer = trainer
         self.dtype = dtype
         self.batch_size = batch_size
         self.num_workers = _default_workers() if num_workers is None else num_workers
+        self.skip_broken = skip_broken
         self.listener = ExtractionListener()
 
-    def entry(self, items: Items, split: str) -> Entry:
-        """The features of a split, with their labels; computed if they are not in the cache.
+    def entries(
+        self,
+        items: Items,
+        splits: Mapping[str, str],
+        optional: Collection[str] = (),
+        labeled: Collection[str] = (),
+    ) -> dict[str, Entry]:
+        """The features of some splits, with their labels; computed if they are not in the cache.
+
+        Everything is looked at before anything is computed: the weights, and the items and labels
+        of all splits.
 
         Args:
-            items: Where the split is.
-            split: Its name, one of the values of ``items.splits``.
+            items: Where the splits are.
+            splits: Their names, by what they are for, for example ``"test"``.
+            optional: What may be absent if it has its default name; it is left out then.
+            labeled: What must have labels.
 
         Raises:
             DataError: If items or weights cannot be found or read, or the cache is damaged.
         """
-        request = {
-            "dataset": items.request(split),
-            "backbone": self.backbone.request(),
-            "dtype": self.dtype,
-        }
         writer = PartWriter(DTYPES[self.dtype], self.listener)
         # Without Lightning's sampler: each process knows its own batches, see Embedding.
         trainer = trainers.build(self.trainer, callbacks=[writer], use_distributed_sampler=False)
-        with Processes(trainer) as processes, ExitStack() as held:
-            entry = None
-            if processes.is_first:
-                entry = self._find(request, items, split)
-                if entry is None:
-                    self._lock(held, self.cache.address(request), split)
-                    entry = self._find(request, items, split)  # another process may have been first
-            if entry is None or processes.all_started:
-                entry = processes.shared(entry)
-            if entry is None:
-                job = self._job(request, items, split)
-                if processes.is_first:
-                    self._lock(held, job.content, job.split.where)
-                    entry = self.cache.entry(job.content)  # another request may have led to it
-                entry = processes.shared(entry)
-                if entry is None:
-                    entry = self._compute(job, trainer, processes)
-                if processes.is_first:
-                    self.cache.remember(request, job.content, job.local_files)
-            return entry
+        with Processes(trainer) as processes:
+            look = Look(self, items, splits, optional, labeled)
+            found = look.found() if processes.is_first else None
+            if found is None or None in found.values() or processes.all_started:
+                found = processes.shared(found)
+            assert found is not None
+            entries = {}
+            for key, known in found.items():
+                entries[key] = known or self._computed(look, splits[key], trainer, processes)
+            return entries
 
-    def _find(self, request: dict[str, Any], items: Items, split: str) -> Entry | None:
+    def entry(self, items: Items, split: str) -> Entry:
+        """The features of one split: see :meth:`entries`."""
+        return self.entries(items, {split: split})[split]
+
+    def request(self, items: Items, split: str) -> dict[str, Any]:
+        """What identifies features to the user, in plain values."""
+        return {
+            "backbone": self.backbone.request(),
+            "items": items.request(split),
+            "dtype": self.dtype,
+        }
+
+    def find(self, items: Items, split: str) -> Entry | None:
+        """The features of a split, if they are in the cache and nothing has changed since."""
         local_files = [*self.backbone.local_files(), *items.local_files(split)]
-        return self.cache.find(request, local_files, self.listener)
+        return self.cache.find(self._full_request(items, split), local_files, self.listener)
+
+    def _full_request(self, items: Items, split: str) -> dict[str, Any]:
+        request = self.request(items, split)
+        return request | {"skip_broken": True} if self.skip_broken else request
+
+    def _computed(self, look: Look, split: str, trainer: L.Trainer, processes: Processes) -> Entry:
+        with ExitStack() as held:
+            entry = None
+            request, plain = self._full_request(look.items, split), self.request(look.items, split)
+            if processes.is_first:
+                self._lock(held, self.cache.address(plain), split)
+                entry = self.find(look.items, split)  # another process may have been first
+            entry = processes.shared(entry)
+            if entry is not None:
+                return entry
+            job = Job(request, look.encoder, look.opened(split), self.dtype, self.skip_broken)
+            plan: tuple[Entry | None, str, list[Part]] = (None, "", [])
+            if processes.is_first:
+                look.read(split)
+                self._lock(held, job.content, job.split.where)
+                entry = self.cache.entry(job.content)  # another request may have led to it
+                plan = entry, job.content, job.parts()
+            entry, content, parts = processes.shared(plan)
+            if entry is None:
+                settings = self._settings(job, trainer.strategy.root_device)
+                folder, target = self.cache.draft_folder(plain), self.cache.folder(content)
+                before = self.cache.earlier(request)
+                if before is not None and processes.is_first:
+                    self.listener.say(
+                        f"What {job.split.where} was made from has changed since its features were "
+                        "computed."
+                    )
+                earlier = before or self.cache.earlier(plain)
+                unfinished = Draft(folder, target, settings, parts, earlier, self.skip_broken)
+                entry = self._compute(job, unfinished, trainer, processes)
+            if processes.is_first:
+                local, named = look.local_files(split)
+                self.cache.remember(request, content, local, named)
+            return entry
 
     def _lock(self, held: ExitStack, name: str, where: str) -> None:
         held.enter_context(self.cache.lock(name, f"the features of {where}", self.listener))
 
-    def _job(self, request: dict[str, Any], items: Items, split: str) -> Job:
-        weights = self.backbone.local_files()
-        for local in weights:
-            _ = local.stamp  # now: files that change after the network was loaded are noticed later
-        network = self.backbone.load()
-        opened = items.open(split)
-        if len(opened) == 0:
-            raise DataError(f"Expected {opened.nouns} in {opened.where}, found none.")
-        return Job(request, network, opened, self.dtype, [*weights, *opened.local])
-
-    def _compute(self, job: Job, trainer: L.Trainer, processes: Processes) -> Entry:
-        device = trainer.strategy.root_device
-        settings = {
+    def _settings(self, job: Job, device: torch.device) -> dict[str, Any]:
+        """Everything that the bits of an item's features depend on, beside the item."""
+        return {
+            "network": job.encoder.description(),
+            "dtype": self.dtype,
             "precision": encoder.precision(device),
             "device": device.type,
             "batch_size": self.batch_size,
         }
-        draft = self.cache.draft(job.content, settings, job.part_sizes)
+
+    def _compute(
+        self, job: Job, unfinished: Draft, trainer: L.Trainer, processes: Processes
+    ) -> Entry:
         if processes.is_first:
-            draft.open()
-        module = Embedding(job.encoder, job.split, draft, self.batch_size, self.num_workers)
+            unfinished.open()
+        is_complete = processes.shared(processes.is_first and not unfinished.missing())
+        module = Embedding(job.encoder, job.split, unfinished, self.batch_size, self.num_workers)
         began = time.perf_counter()
-        with quiet_lightning(), trainers.interruptible():
-            trainer.predict(module, return_predictions=False)
-        processes.wait()
+        if not is_complete:
+            with quiet_lightning(), trainers.interruptible():
+                trainer.predict(module, return_predictions=False)
+            processes.wait()
         entry = None
         if processes.is_first:
             provenance = {
                 "seconds": round(time.perf_counter() - began, 1),
                 "items_computed": sum(len(rows) for _, rows in module.plan),
                 "devices": processes.num,
-                **settings,
             }
-            entry = self._assemble(job, draft, provenance)
-            self.listener.ended()
+            if not is_complete:
+                self.listener.ended()
+            entry = self._assemble(job, unfinished, provenance)
         entry = processes.shared(entry)
         assert entry is not None
         return entry
 
-    def _assemble(self, job: Job, draft: Draft, provenance: dict[str, Any]) -> Entry:
+    def _assemble(self, job: Job, unfinished: Draft, provenance: dict[str, Any]) -> Entry:
+        split = job.split
+        broken = unfinished.broken()
+        if broken and (len(broken) == len(split) or not self.skip_broken):
+            if split.files is not None:
+                unfinished.keep_readable(split.files.contents)
+            raise DataError(_broken_message(split, broken))
+        kept = np.delete(np.arange(len(split)), [item.row for item in broken])
+        summary = split.summary
+        if broken:
+            listed = _listed([problem for _, problem in broken])
+            note = f"{len(broken):,} left out, which cannot be read: {listed}"
+            self.listener.say(f"{split.where}: {note}.")
+            summary += f"; {note}"
         manifest = {
             "content": job.description,
-            "class_names": job.split.class_names,
+            "summary": summary,
+            "class_names": split.class_names,
+            "left_out": [problem for _, problem in broken],
             "provenance": {
                 "request": job.request,
                 "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -214,7 +283,35 @@ class FeatureExtractor:
                 "versions": versions.installed("dal", "torch", "transformers", "PIL"),
             },
         }
-        return draft.assemble(job.split.labels, job.split.ids, manifest)
+        labels = None if split.labels is None else split.labels[kept]
+        ids = None if split.ids is None else [split.ids[row] for row in kept]
+        return unfinished.assemble(labels, ids, manifest)
+
+
+def _broken_message(split: ItemSplit, broken: Sequence[BrokenItem]) -> str:
+    problems = [problem for _, problem in broken]
+    if len(broken) == len(split):
+        return (
+            f"None of the {len(split):,} {split.nouns} of {split.where} can be read, for example "
+            f"{_listed(problems[:1])}."
+        )
+    return (
+        f"Cannot read {len(broken):,} of the {len(split):,} {split.nouns} of {split.where}: "
+        f"{_listed(problems)}. Replace or remove them, or leave them out with "
+        "extraction.skip_broken=true, and run the same command again: what was computed for the "
+        f"other {split.nouns} is kept."
+    )
+
+
+def _listed(problems: Sequence[str]) -> str:
+    more = len(problems) - MAX_SHOWN_PROBLEMS
+    shown = "; ".join(problems[:MAX_SHOWN_PROBLEMS])
+    return f"{shown}; and {more:,} more" if more > 0 else shown
+
+
+def _check_count(name: str, value: Any, least: int) -> None:
+    if not isinstance(value, int) or value < least:
+        raise ConfigError(f"Expected `{name}` of at least {least}, got {value!r}.")
 
 
 def _default_workers() -> int:

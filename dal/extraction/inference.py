@@ -1,10 +1,12 @@
 """The computation of features under Lightning: batches in, parts of a draft out."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import lightning as L
 import numpy as np
+import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -20,12 +22,14 @@ class Batch(NamedTuple):
     """Items that the network takes at once.
 
     Attributes:
-        input: What the reader has made of them; None if one of them could not be read.
-        problem: Why it could not be read; empty if all could.
+        input: What the reader has made of those that could be read; None if none could.
+        problems: Why the others could not, by their row in the batch.
+        warnings: What the reader warned of, with the item's name.
     """
 
     input: Any
-    problem: str = ""
+    problems: dict[int, str]
+    warnings: list[str]
 
 
 class PlannedBatches(Dataset[Batch]):
@@ -48,14 +52,20 @@ class PlannedBatches(Dataset[Batch]):
     def __getitem__(self, number: int) -> Batch:
         rows = self.plan[number]
         arrays = []
+        problems: dict[int, str] = {}
+        shown: list[str] = []
         for row, item in zip(rows, self.split.items[rows.start : rows.stop], strict=True):
-            try:
-                arrays.append(self.reader.read(item))
-            except Exception as error:  # a decoder may raise anything
-                # Returned, because what a worker raises arrives wrapped in a traceback.
-                reason = str(error) or repr(error)
-                return Batch(None, f"Cannot read the {self.split.name(row)}: {reason}.")
-        return Batch(self.reader.collate(arrays))
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                warnings.simplefilter("ignore", ResourceWarning)
+                try:
+                    arrays.append(self.reader.read(item))
+                except Exception as error:  # a decoder may raise anything
+                    # Returned, because what a worker raises arrives wrapped in a traceback.
+                    reason = " ".join(str(error).split()) or repr(error)
+                    problems[row - rows.start] = f"{self.split.name(row)}: {reason}"
+            shown += [f"{self.split.name(row)}: {warning.message}" for warning in caught]
+        return Batch(self.reader.collate(arrays) if arrays else None, problems, shown)
 
 
 class Embedding(L.LightningModule):
@@ -86,14 +96,14 @@ class Embedding(L.LightningModule):
 
     def predict_dataloader(self) -> DataLoader[Batch]:
         """This process's batches."""
-        starts = np.cumsum([0, *self.draft.sizes])
+        starts = np.cumsum([0, *(part.size for part in self.draft.parts)])
         missing = self.draft.missing()
-        self.num_finished = len(self.split) - sum(self.draft.sizes[part] for part in missing)
-        num_processes = self.trainer.world_size
-        mine = [part for part in missing if part % num_processes == self.trainer.global_rank]
+        self.num_finished = len(self.split) - sum(self.draft.parts[part].size for part in missing)
+        num_processes, rank = self.trainer.world_size, self.trainer.global_rank
         self.plan = [
             (part, range(start, min(start + self.batch_size, int(starts[part + 1]))))
-            for part in mine
+            for part in missing
+            if part % num_processes == rank
             for start in range(int(starts[part]), int(starts[part + 1]), self.batch_size)
         ]
         return DataLoader(
@@ -104,16 +114,9 @@ class Embedding(L.LightningModule):
         )
 
     def predict_step(self, batch: Batch, _: int) -> Tensor:
-        """Features ``(N, D)``, float32.
-
-        Raises:
-            DataError: If an item could not be read.
-        """
-        if batch.problem:
-            raise DataError(
-                f"{batch.problem} Replace or remove it and run the same command again; what was "
-                f"computed before is kept as long as the other {self.split.nouns} stay as they are."
-            )
+        """Features ``(rows, D)``, float32, of the items that could be read."""
+        if batch.input is None:
+            return torch.empty(0, 0)
         features: Tensor = self.encoder(batch.input)
         return features
 
@@ -130,10 +133,15 @@ class PartWriter(L.Callback):
         self.dtype = dtype
         self.listener = listener
         self.rows: list[np.ndarray] = []
+        self.problems: dict[int, str] = {}
+        self.num_rows = 0
+        self.has_told = False
+        self.warnings: list[str] = []
 
     def on_predict_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:  # noqa: ARG002
         """Tells the listener how much there is to do."""
         assert isinstance(pl_module, Embedding)
+        self.has_told = False
         self.listener.started(pl_module.split, pl_module.num_finished)
 
     def on_predict_batch_end(
@@ -141,7 +149,7 @@ class PartWriter(L.Callback):
         trainer: L.Trainer,
         pl_module: L.LightningModule,
         outputs: Any,
-        batch: Any,  # noqa: ARG002
+        batch: Any,
         batch_idx: int,
         dataloader_idx: int = 0,  # noqa: ARG002
     ) -> None:
@@ -153,18 +161,42 @@ class PartWriter(L.Callback):
         assert isinstance(pl_module, Embedding)
         signals.check()  # what a signal handler raised may have been lost
         part, rows = pl_module.plan[batch_idx]
+        self._tell(batch)
+        for row, problem in batch.problems.items():
+            self.problems[self.num_rows + row] = problem
+        self.num_rows += len(rows)
+        if len(outputs):
+            readable = [row for row in rows if row - rows.start not in batch.problems]
+            self.rows.append(self._features(outputs, pl_module.split, readable))
+        if self.num_rows == pl_module.draft.parts[part].size:
+            features = np.concatenate(self.rows) if self.rows else np.empty((0, 0), self.dtype)
+            pl_module.draft.write(part, features, self.problems)
+            self.rows, self.problems, self.num_rows = [], {}, 0
+        # The progress of the other processes is not known here, but it is about the same.
+        self.listener.advanced(len(rows) * trainer.world_size)
+
+    def on_predict_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:  # noqa: ARG002
+        """Tells the listener what the reader warned of."""
+        if self.warnings:
+            more = f" ({len(self.warnings) - 1:,} more warnings)" if len(self.warnings) > 1 else ""
+            self.listener.say(f"Warning for the {self.warnings[0]}{more}")
+            self.warnings = []
+
+    def _features(self, outputs: Tensor, split: ItemSplit, rows: Sequence[int]) -> np.ndarray:
         with np.errstate(over="ignore"):  # an overflow is infinite, which is checked below
-            features = outputs.cpu().numpy().astype(self.dtype)
+            features: np.ndarray = outputs.cpu().numpy().astype(self.dtype)
         bad = (~np.isfinite(features).all(1)).nonzero()[0]
         if len(bad):
             raise DataError(
-                f"The features of the {pl_module.split.name(rows.start + int(bad[0]))} are NaN, "
+                f"The features of the {split.name(rows[int(bad[0])])} are NaN, "
                 f"infinite, or too large for {np.dtype(self.dtype).name}. Try "
                 "extraction.dtype=float32, or check the backbone's weights."
             )
-        self.rows.append(features)
-        if sum(map(len, self.rows)) == pl_module.draft.sizes[part]:
-            pl_module.draft.write(part, np.concatenate(self.rows))
-            self.rows = []
-        # The progress of the other processes is not known here, but it is about the same.
-        self.listener.advanced(len(features) * trainer.world_size)
+        return features
+
+    def _tell(self, batch: Batch) -> None:
+        self.warnings += batch.warnings
+        if batch.problems and not self.has_told:
+            self.has_told = True
+            problem = next(iter(batch.problems.values()))
+            self.listener.say(f"Cannot read the {problem}. The others are computed first.")

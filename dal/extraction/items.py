@@ -1,12 +1,28 @@
 """The contract of items: what a frozen network reads, by split, not decoded yet."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 
+from dal.errors import DataError
 from dal.runtime.files import LocalFiles
+
+MAX_SHOWN_CLASSES = 3
+
+
+class MissingSplitError(DataError):
+    """There is no split of that name.
+
+    Args:
+        problem: What is missing, and what there is instead.
+        remedy: What to do about it.
+    """
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(f"{problem} {remedy}")
+        self.problem = problem
 
 
 @dataclass(frozen=True)
@@ -18,12 +34,15 @@ class ItemSplit:
             ``datasets.Dataset``. The encoder's reader knows what to do with them. They are pickled
             for worker processes, and should be read from the disk there.
         noun: What one of them is called, for example ``"image"``; its plural ends in s.
-        labels: ``(N,)``, int64, if there are any.
+        labels: ``(N,)``, int64, if there are any; -1 where a label is unknown.
         class_names: By label, if there are any.
         ids: What the items are called, by row, if they have names.
-        fingerprint: Plain values that change when any item or label does.
+        fingerprint: Plain values that, with the content of ``local`` and ``files``, change when any
+            item or label does.
         local: The user's own files that it was made from.
         where: What to call the split in a message.
+        files: The file of each item, by row, if each item is a file of the user's own.
+        notes: What else the user should know of the split, for example which files are no items.
     """
 
     items: Sequence[Any]
@@ -34,6 +53,8 @@ class ItemSplit:
     fingerprint: dict[str, Any]
     local: list[LocalFiles]
     where: str
+    files: LocalFiles | None = None
+    notes: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -42,6 +63,28 @@ class ItemSplit:
     def nouns(self) -> str:
         """What several of the items are called."""
         return f"{self.noun}s"
+
+    @property
+    def watched(self) -> list[LocalFiles]:
+        """All files of the user's own that it depends on."""
+        if self.files is None or any(self.files is local for local in self.local):
+            return self.local
+        return [*self.local, self.files]
+
+    @property
+    def summary(self) -> str:
+        """What was understood, for example ``"20 images of 2 classes (cat, dog)"``."""
+        what = f"{len(self):,} {self.noun if len(self) == 1 else self.nouns}"
+        return "; ".join([f"{what} {self._labeling()}", *self.notes])
+
+    def _labeling(self) -> str:
+        if self.labels is None:
+            return "without labels"
+        names = self.class_names or [str(label) for label in np.unique(self.labels)]
+        shown = ", ".join(names[:MAX_SHOWN_CLASSES]) + (", …" * (len(names) > MAX_SHOWN_CLASSES))
+        unknown = int((self.labels < 0).sum())
+        without = f", {unknown:,} of them without a label" if unknown else ""
+        return f"of {len(names):,} {'class' if len(names) == 1 else 'classes'} ({shown}){without}"
 
     def name(self, row: int) -> str:
         """What to call an item in a message, for example ``"image train/cat/1.jpg"``."""
@@ -62,7 +105,14 @@ class Items(Protocol):
         """What identifies a split to the user, in plain values, without a look at the items."""
 
     def local_files(self, split: str) -> list[LocalFiles]:
-        """The user's own files that a split is made of, those of them that exist."""
+        """The user's own files that a split is made of; none if there are none any more.
+
+        They are listed once, and then the same objects are returned.
+
+        Raises:
+            MissingSplitError: If there are files, but none for a split of that name.
+            DataError: If a folder cannot be read, or is not as expected.
+        """
 
     def open(self, split: str) -> ItemSplit:
         """The items of a split.
@@ -71,16 +121,7 @@ class Items(Protocol):
             split: Its name, one of the values of ``splits``.
 
         Raises:
+            MissingSplitError: If there are other splits, but none of that name.
             DataError: If they are neither on this machine nor can be downloaded, or are not as
                 expected.
-        """
-
-    def available_splits(self) -> dict[str, str]:
-        """The splits that can be opened, as far as that is known without a download.
-
-        Returns:
-            Their names, by ``"train"`` and ``"test"``.
-
-        Raises:
-            DataError: If none can be opened.
         """

@@ -1,6 +1,11 @@
 """Progress of an extraction, for a command to show."""
 
+import time
+
 from dal.extraction.items import ItemSplit
+
+FIRST_SECONDS = 2.0  # that a step may take without a word
+NEXT_SECONDS = 10.0  # between two lines
 
 
 class ExtractionListener:
@@ -22,3 +27,27 @@ class ExtractionListener:
 
     def ended(self) -> None:
         """All items of the split are computed."""
+
+
+class Count:
+    """Says how far a step is that should not take long, but does.
+
+    Args:
+        listener: Is told.
+        what: What is done, for example ``"Looking for changes in DIR"``.
+        total: How many files there are.
+    """
+
+    def __init__(self, listener: ExtractionListener, what: str, total: int) -> None:
+        self.listener = listener
+        self.what = what
+        self.total = total
+        self.done = 0
+        self.due = time.monotonic() + FIRST_SECONDS
+
+    def advance(self, num: int) -> None:
+        """``num`` more files are done."""
+        self.done += num
+        if time.monotonic() >= self.due:
+            self.due = time.monotonic() + NEXT_SECONDS
+            self.listener.say(f"{self.what}: {self.done:,} of {self.total:,} files.")

@@ -26,7 +26,7 @@ MAX_ASPECT_RATIO = 1000
 
 
 class Transform:
-    """Resizes the shorter side, crops the centre, and normalises: nothing is random.
+    """Resizes the image, crops the centre, and normalises: nothing is random.
 
     The same numbers, bit for bit, as transformers' ``BitImageProcessor``, with which DINOv2 is
     published. Processes that decode do the part that works on bytes (:meth:`pixels`), the network's
@@ -38,6 +38,7 @@ class Transform:
         interpolation: ``"nearest"``, ``"bilinear"``, ``"bicubic"`` or ``"lanczos"``.
         mean: Is subtracted from red, green and blue in [0, 1].
         std: They are divided by it afterwards.
+        squash: Whether both sides become ``resize`` pixels, whatever the image's shape.
 
     Raises:
         ConfigError: If a number is out of range or ``interpolation`` unknown.
@@ -50,6 +51,7 @@ class Transform:
         interpolation: str = "bicubic",
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
+        squash: bool = False,
     ) -> None:
         if not 1 <= crop <= resize:
             raise ConfigError(
@@ -71,6 +73,7 @@ class Transform:
         self.interpolation = interpolation
         self.mean = tuple(mean)
         self.std = tuple(std)
+        self.squash = squash
 
     def description(self) -> dict[str, object]:
         """Everything that the result depends on, in plain values."""
@@ -80,7 +83,15 @@ class Transform:
             "interpolation": self.interpolation,
             "mean": list(self.mean),
             "std": list(self.std),
+            **({"squash": True} if self.squash else {}),
         }
+
+    def __str__(self) -> str:
+        side = "both sides" if self.squash else "shorter side"
+        return (
+            f"{side} {self.resize} pixels ({self.interpolation}), centre "
+            f"{self.crop} × {self.crop}, mean {list(self.mean)}, std {list(self.std)}"
+        )
 
     def pixels(self, image: Image.Image) -> np.ndarray:
         """The cropped centre, ``(3, crop, crop)``, uint8.
@@ -94,8 +105,8 @@ class Transform:
         """
         if image.mode in UNSCALED_MODES:
             raise DataError(
-                f"expected 8 bits per channel, got an image of mode {image.mode}; scale it to 8 "
-                "bits"
+                f"expected 8 bits per channel, got an image of mode {image.mode}; scale its values "
+                "to 0 to 255 and convert it to mode L"
             )
         short, long = sorted(image.size)
         if long > MAX_ASPECT_RATIO * short:
@@ -106,7 +117,9 @@ class Transform:
         if image.mode != "RGB":
             image = image.convert("RGB")
         resized_long = self.resize * long // short
-        if image.width <= image.height:
+        if self.squash:
+            size = self.resize, self.resize
+        elif image.width <= image.height:
             size = self.resize, resized_long
         else:
             size = resized_long, self.resize

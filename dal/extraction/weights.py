@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from dal.errors import ConfigError, DataError
 from dal.extraction import hub
 from dal.runtime.files import LocalFiles
 
-FILES = ("*.json", "*.safetensors")
+FILES = ("*.json", "*.safetensors")  # that are downloaded
+# That a model is loaded from; in a folder of one's own, also as older versions have written it.
+LOADED_FILES = ("config.json", "*.safetensors", "*.bin", "*.index.json")
 
 # Keys of a saved configuration that say nothing about what the model computes.
 IGNORED_CONFIG_KEYS = (
@@ -54,12 +57,17 @@ class Weights:
             return {"id": self.id, "revision": self.revision}
         return {"weights": str(self.folder)}
 
-    def local_files(self) -> list[LocalFiles]:
-        """The files in the folder, if one was given and exists."""
+    def local_files(self, *others: str) -> list[LocalFiles]:
+        """The files in the folder that it is loaded from, if one was given and exists.
+
+        Args:
+            others: Names of further files that are read.
+        """
         if self.folder is None or not self.folder.is_dir():
             return []
-        names = sorted(file.name for pattern in FILES for file in self.folder.glob(pattern))
-        return [LocalFiles(self.folder, names)]
+        patterns = (*LOADED_FILES, *others)
+        names = {file.name for pattern in patterns for file in self.folder.glob(pattern)}
+        return [LocalFiles(self.folder, sorted(names))] if names else []
 
     def find(self) -> Path:
         """The folder with the files, downloaded if need be.
@@ -73,17 +81,22 @@ class Weights:
                 self.id, self.revision, "model", FILES, local_hint="backbone.weights=DIR"
             )
         if not self.folder.is_dir():
+            found = f"the file {self.folder}" if self.folder.exists() else f"no {self.folder}"
             raise DataError(
                 "Expected backbone.weights to be a folder with config.json and *.safetensors, "
-                f"found no {self.folder}."
+                f"found {found}."
             )
         return self.folder
 
-    def load(self) -> nn.Module:
+    def load(self) -> tuple[nn.Module, list[str]]:
         """The model on the CPU, float32, in evaluation mode, without gradients.
 
+        Returns:
+            The model, and the names of those of its weights that the files do not have: they are
+            random.
+
         Raises:
-            DataError: As :meth:`find`, or if the files are damaged.
+            DataError: As :meth:`find`, or if the files are damaged or of another model.
             ConfigError: If transformers has no such architecture.
         """
         folder = self.find()  # before the import, so that missing files are reported at once
@@ -95,10 +108,17 @@ class Weights:
                 f"Unknown `architecture` '{self.architecture}': expected a model class of "
                 f"transformers {transformers.__version__}, for example AutoModel."
             )
-        transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        logging = transformers.utils.logging
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        verbosity = logging.get_verbosity()
+        logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # its table: see below
         try:
-            model: nn.Module = architecture.from_pretrained(
-                str(folder), local_files_only=True, dtype=torch.float32
+            model, report = architecture.from_pretrained(
+                str(folder),
+                local_files_only=True,
+                dtype=torch.float32,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # they are in the report
             )
         except Exception as error:  # of json, safetensors, torch and transformers
             first_line = str(error).strip().splitlines()[0] if str(error) else repr(error)
@@ -106,16 +126,27 @@ class Weights:
                 f"Cannot load the backbone's weights from {folder}: {first_line}. Expected the "
                 "config.json and *.safetensors of a network, as save_pretrained writes them."
             ) from error
-        return model.eval().requires_grad_(False)
+        finally:
+            logging.set_verbosity(verbosity)
+        missing = {*report["missing_keys"], *(str(key[0]) for key in report["mismatched_keys"])}
+        loaded: nn.Module = model.eval().requires_grad_(False)
+        return loaded, sorted(missing)
 
 
-def content_hash(model: nn.Module) -> str:
-    """SHA-256 of a model's architecture and weights: the same for the same model by any name."""
+def content_hash(model: nn.Module, unused: Collection[str] = ()) -> str:
+    """SHA-256 of a model's architecture and weights: the same for the same model by any name.
+
+    Args:
+        model: The model.
+        unused: Names of weights that no feature depends on.
+    """
     config = model.config.to_dict()  # type: ignore[operator, union-attr]
     kept = {key: value for key, value in config.items() if key not in IGNORED_CONFIG_KEYS}
     digest = hashlib.sha256(type(model).__name__.encode())
     digest.update(json.dumps(kept, sort_keys=True, default=str).encode())
     for name, tensor in sorted(model.state_dict().items()):
+        if name in unused:
+            continue
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()

@@ -3,14 +3,24 @@
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from dal.errors import DataError
+
 NUM_READERS = 8  # hashing releases the interpreter, and network file systems answer slowly
+CONTENT_BYTES = 16  # of a digest: there may be millions of files
+
+# Folders that file systems and archives have, beside those that people make.
+PRIVATE_FOLDERS = ("@eaDir", "__MACOSX", "$RECYCLE.BIN", "System Volume Information", "lost+found")
+
+# Everything at which Python's str.splitlines() ends a line.
+_BREAKS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+_ESCAPES = {ord(char): ascii(char)[1:-1] for char in f"{_BREAKS}\\"}
 
 
 @contextmanager
@@ -90,26 +100,88 @@ def sha256(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def walk(top: Path) -> list[tuple[str, list[str], list[str]]]:
-    """``os.walk`` in a fixed order, links followed, without hidden folders."""
+def walk(top: Path, depth: int | None = None) -> list[tuple[str, list[str], list[str]]]:
+    """A folder and those below it, in a fixed order: path, names of folders, names of files.
+
+    Links are followed, but not to a folder that the link itself is in. Hidden folders, and those
+    that a file system or a program keeps for itself, are left out.
+
+    Args:
+        top: The folder.
+        depth: How many levels of folders below it are read; all if not given.
+
+    Raises:
+        DataError: If a folder cannot be read.
+    """
     found = []
-    for folder, folders, names in os.walk(top, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found.append((folder, folders, names))
+    folders_left: list[tuple[str, frozenset[tuple[int, int]]]] = [(str(top), frozenset())]
+    while folders_left:
+        folder, around = folders_left.pop()
+        try:
+            status = os.stat(folder)
+            identity = (status.st_dev, status.st_ino)
+            if identity in around:
+                continue
+            with os.scandir(folder) as entries:
+                names = sorted((entry.name, entry.is_dir()) for entry in entries)
+        except OSError as error:
+            raise DataError(
+                f"Cannot read the folder {printable(folder)} ({error.strerror or error}). Permit "
+                "reading it, or move it elsewhere."
+            ) from error
+        folders = [name for name, is_folder in names if is_folder and not _is_private(name)]
+        found.append((folder, folders, [name for name, is_folder in names if not is_folder]))
+        if depth is not None and len(around) >= depth:
+            continue
+        within = around | {identity}
+        folders_left += [(os.path.join(folder, name), within) for name in reversed(folders)]
     return found
+
+
+def _is_private(folder: str) -> bool:
+    return folder.startswith(".") or folder in PRIVATE_FOLDERS
+
+
+def printable(name: str) -> str:
+    r"""A file's name as valid text: bytes of another encoding are shown as ``\xe9``.
+
+    Example:
+        >>> print(printable("caf\udce9.jpg"))
+        caf\xe9.jpg
+    """
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def one_line(name: str) -> str:
+    r"""A name without line breaks, which are written as escapes; so are backslashes.
+
+    Example:
+        >>> print(one_line("a\nb"), one_line("c\\d"))
+        a\nb c\\d
+    """
+    return name.translate(_ESCAPES)
 
 
 @dataclass(frozen=True)
 class LocalFiles:
     """Some files of the user's below a folder, to find out whether they have changed.
 
+    A file that does not exist, or cannot be read, is one that has changed when it can be read.
+
     Attributes:
         root: The folder.
         names: Their paths relative to it, in a fixed order.
+        context: Further text that changes like a file's content.
     """
 
     root: Path
     names: Sequence[str]
+    context: str = ""
+
+    @property
+    def exist(self) -> bool:
+        """Whether there is any of them."""
+        return any((self.root / name).exists() for name in self.names)
 
     @cached_property
     def stamp(self) -> str:
@@ -117,19 +189,54 @@ class LocalFiles:
 
         It is computed once, and afterwards describes the files as they were then.
         """
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(self.context.encode())
         for name in self.names:
-            status = os.stat(self.root / name)
-            digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+            status = _status(os.path.join(self.root, name))
+            digest.update(os.fsencode(name) + f"\0{status}\n".encode())
         return digest.hexdigest()
+
+    @cached_property
+    def contents(self) -> list[bytes]:
+        """A digest of the content of each file; reads them all."""
+        return self._read(lambda _: None)
 
     @cached_property
     def digest(self) -> str:
         """Changes with the names and the content alone, wherever the files are; reads them all."""
-        _ = self.stamp  # first, so that a file written during the reading is noticed next time
-        digest = hashlib.sha256()
-        with ThreadPoolExecutor(NUM_READERS) as pool:
-            contents = pool.map(lambda name: sha256(self.root / name), self.names)
-            for name, content in zip(self.names, contents, strict=True):
-                digest.update(f"{name}\0{content}\n".encode())
+        digest = hashlib.sha256(self.context.encode())
+        for name, content in zip(self.names, self.contents, strict=True):
+            digest.update(os.fsencode(name) + b"\0" + content)
         return digest.hexdigest()
+
+    def read(self, advance: Callable[[int], None]) -> None:
+        """Reads the content of all files, unless that has been done.
+
+        Args:
+            advance: Is called with the number of files that have been read since the last call.
+        """
+        if "contents" not in self.__dict__:
+            self.__dict__["contents"] = self._read(advance)
+
+    def _read(self, advance: Callable[[int], None]) -> list[bytes]:
+        _ = self.stamp  # first, so that a file written during the reading is noticed next time
+        contents = []
+        with ThreadPoolExecutor(NUM_READERS) as pool:
+            for content in pool.map(lambda name: _content(self.root / name), self.names):
+                contents.append(content)
+                advance(1)
+        return contents
+
+
+def _status(file: str) -> tuple[int, ...]:
+    try:
+        status = os.stat(file)
+    except OSError:
+        return ()
+    return status.st_size, status.st_mtime_ns, status.st_mode
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return bytes.fromhex(sha256(file))[:CONTENT_BYTES]
+    except OSError as error:
+        return f"cannot be read: {error.errno}".encode()

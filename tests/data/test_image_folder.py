@@ -1,4 +1,6 @@
+import os
 import shutil
+import unicodedata
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -7,9 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
-from dal.data import ALDataModule, Embedded, HubImageFolder, ImageFolder
+from dal.data import ALDataModule, Embedded, HubImageFolder, ImageFolder, folders
 from dal.errors import ConfigError, DataError
 from dal.extraction import FeatureExtractor, hub
+from dal.extraction.items import MissingSplitError
 from tests.images import extractor_of, save_images
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -43,10 +46,10 @@ def test_an_index_is_a_row_as_extracted_whatever_is_held_out(
     features, labels = source.entry("train").load()
     assert labels is not None
     assert source.load()[1] is None
-    data = ALDataModule(source, dev_fraction=0.2)
+    data = ALDataModule(source, dev_fraction=0.2, scale="none")
     data.setup()
     assert torch.equal(data.train.features, features)  # all rows, those held out among them
-    assert data.train.ids == source.entry("train").names()
+    assert data.train.ids == source.entry("train").ids()
     assert data.test is not None
     assert data.test.labels is not None
     assert data.test.labels.bincount().tolist() == [2, 2]
@@ -76,8 +79,7 @@ def test_what_is_held_out_depends_on_the_split_seed_alone(
 
 
 def test_splits_that_a_folder_has(images: Path) -> None:
-    assert ImageFolder(images).available_splits() == {"train": "train", "test": "test"}
-    assert ImageFolder(images / "train", NO_TEST).available_splits() == {"train": "train"}
+    assert len(ImageFolder(images / "train", NO_TEST).open("train")) == 17
     both = {"train": "train+test", "test": None}
     assert len(ImageFolder(images, both).open("train+test")) == 22
 
@@ -98,39 +100,159 @@ def test_classes_are_numbered_by_train(images: Path) -> None:
     assert test.labels.tolist() == [1, 1]
     (images / "test" / "be").mkdir()
     Image.new("L", (4, 4)).save(images / "test" / "be" / "1.png")
-    with pytest.raises(DataError, match=r"one of train's classes, got .*test/be/1.png.*'bee'"):
+    with pytest.raises(
+        DataError, match=r"classes of train in .*test, got 1 .*'be' \(1\).*mean 'bee'"
+    ):
         ImageFolder(images).open("test")
 
 
-def test_other_files_are_skipped(images: Path) -> None:
-    (images / "train" / "ant" / "notes.txt").write_text("x")
-    (images / "train" / "ant" / "._000.png").write_bytes(b"x")
-    (images / "train" / ".thumbnails").mkdir()
-    Image.new("L", (4, 4)).save(images / "train" / ".thumbnails" / "1.png")
-    (images / "train" / "ant" / "deeper").mkdir()
-    Image.new("L", (4, 4)).save(images / "train" / "ant" / "deeper" / "1.PNG")
+def test_what_is_passed_over_is_counted(images: Path) -> None:
+    ant = images / "train" / "ant"
+    for name in ("1.HEIC", "2.heic", "notes.pdf", "clip.mpg", "plain"):
+        (ant / name).write_bytes(b"x")
+    for name in ("._000.png", "Thumbs.db", ".DS_Store"):
+        (ant / name).write_bytes(b"x")
+    for folder in ("@eaDir", ".thumbnails", "deeper"):
+        (ant / folder).mkdir()
+        Image.new("L", (4, 4)).save(ant / folder / "1.PNG")
+    (images / "train" / "__MACOSX").mkdir()
+    Image.new("L", (4, 4)).save(images / "train" / "__MACOSX" / "1.png")
+    (images / "extra").mkdir()
     split = ImageFolder(images).open("train")
-    assert len(split) == 18
-    assert split.class_names == ["ant", "bee"]
+    assert split.summary == (
+        "18 images of 2 classes (ant, bee); 5 files passed over: 2 .heic, 1 .mpg, 1 .pdf, "
+        "1 without an extension; 1 folder passed over: extra"
+    )
     assert split.ids is not None
     assert "train/ant/deeper/1.PNG" in split.ids
+    assert ImageFolder(images / "train" / "bee", NO_TEST).open("train").summary == (
+        "8 images without labels"
+    )
+
+
+def test_extensions_are_those_of_images() -> None:
+    assert {".jpg", ".jpeg", ".png", ".webp", ".tif", ".bmp", ".gif"} <= folders.extensions()
+    assert not {".pdf", ".eps", ".ps", ".mpg", ".h5", ".hdf", ".wmf"} & folders.extensions()
 
 
 def test_folders_that_are_not_as_expected(images: Path) -> None:
     with pytest.raises(DataError, match="found no .*nowhere"):
         ImageFolder(images / "nowhere").open("train")
+    (images / "file").write_text("x")
+    with pytest.raises(DataError, match="found the file .*file"):
+        ImageFolder(images / "file").open("train")
     with pytest.raises(DataError, match="a folder 'val' in .*found test, train.*splits.test=null"):
         ImageFolder(images, {"train": "train", "test": "val"}).open("val")
     Image.new("L", (4, 4)).save(images / "train" / "stray.png")
     with pytest.raises(DataError, match="an image in the folder of a class, got .*stray.png"):
         ImageFolder(images).open("train")
+    (images / "none" / "train").mkdir(parents=True)
+    (images / "none" / "train" / "1.heic").write_text("x")
+    with pytest.raises(DataError, match="Expected images in .*1 file passed over: 1 .heic"):
+        ImageFolder(images / "none").open("train")
+
+
+@pytest.mark.parametrize("names", [("Train", "Test"), ("training", "validation"), ("x", "VAL")])
+def test_folders_that_are_called_like_splits_are_no_classes(
+    names: tuple[str, str], tmp_path: Path
+) -> None:
+    for name in names:
+        save_images(tmp_path / name, {"ant": 2, "bee": 2})
+    with pytest.raises(MissingSplitError, match=f"'train' in .*{names[1]}.*data.splits.train=NAME"):
+        ImageFolder(tmp_path, NO_TEST).open("train")
+    splits = dict(zip(("train", "test"), names, strict=True))
+    assert len(ImageFolder(tmp_path, splits).open(names[0])) == 4
+
+
+def test_a_split_that_the_user_names_must_exist(images: Path) -> None:
+    for splits in ({"train": "trian", "test": None}, {"train": "trian", "test": "tset"}):
+        with pytest.raises(MissingSplitError, match="Expected a folder 'trian'"):
+            ImageFolder(images, splits).open("trian")
+
+
+@pytest.mark.parametrize("inner", [("train", "test"), ("ant", "bee")])
+def test_one_level_too_high_is_refused(inner: tuple[str, str], tmp_path: Path) -> None:
+    for name in inner:
+        save_images(tmp_path / "images" / name, {"x": 2, "y": 2})
+    with pytest.raises(DataError, match="found 'images', which holds only folders .*one level"):
+        ImageFolder(tmp_path, NO_TEST).open("train")
+    nested = ImageFolder(tmp_path / "images", {"train": inner[0], "test": None})
+    assert len(nested.open(inner[0])) == 4
+
+
+def test_a_table_of_labels_is_not_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    Image.new("L", (4, 4)).save(tmp_path / "train" / "1.png")
+    (tmp_path / "train" / "metadata.csv").write_text("file_name,label\n1.png,cat\n")
+    with pytest.raises(DataError, match=f"metadata.csv .*data=dataset data.path={tmp_path}"):
+        ImageFolder(tmp_path).open("train")
+
+
+def test_images_are_not_multiplied_by_links(images: Path) -> None:
+    (images / "train" / "ant" / "up").symlink_to("..")
+    assert len(ImageFolder(images).open("train")) == 17
+
+
+def test_names_that_are_no_text_or_two_lines(images: Path, extractor: FeatureExtractor) -> None:
+    ant = images / "train" / "ant"
+    (ant / "000.png").rename(ant / "a\nb\u2028c.png")
+    (ant / "001.jpg").rename(ant / os.fsdecode(b"caf\xe9.jpg"))
+    entry = Embedded(ImageFolder(images), extractor).entry("train")
+    names = entry.ids()
+    assert names is not None
+    assert len(names) == len(entry) == 17
+    assert {"train/ant/a\nb\u2028c.png", "train/ant/caf\\xe9.jpg"} <= set(names)
+
+
+def test_a_class_has_one_name_in_all_forms_of_unicode(tmp_path: Path) -> None:
+    for folder, form in (("train", "NFC"), ("test", "NFD")):
+        name = unicodedata.normalize(form, "café")  # type: ignore[arg-type]
+        save_images(tmp_path / folder, {name: 2, "tea": 1})
+    test = ImageFolder(tmp_path).open("test")
+    assert test.labels is not None
+    assert test.labels.tolist() == [0, 0, 1]
+
+
+def test_a_folder_without_images_is_one_that_is_not_there(
+    images: Path, extractor: FeatureExtractor
+) -> None:
+    known = Embedded(ImageFolder(images), extractor).entry("train")
+    images.rename(images.with_name("away"))
+    images.mkdir()  # as the mount point of a disk that is not mounted
+    assert Embedded(ImageFolder(images), extractor).entry("train") == known
+    (images / "train").mkdir()
+    assert Embedded(ImageFolder(images), extractor).entry("train") == known
+
+
+def test_features_of_test_depend_on_the_names_of_trains_classes_alone(
+    images: Path, extractor: FeatureExtractor
+) -> None:
+    known = Embedded(ImageFolder(images), extractor).entry("test")
+    shutil.copy(images / "train" / "ant" / "000.png", images / "train" / "bee" / "x.png")
+    assert Embedded(ImageFolder(images), extractor).entry("test") == known
+    save_images(images / "train", {"aphid": 1})
+    entry = Embedded(ImageFolder(images), extractor).entry("test")
+    assert entry != known
+    labels = entry.load()[1]
+    assert labels is not None
+    assert labels.tolist() == [0, 0, 0, 2, 2]
+
+
+def test_an_empty_path_is_not_the_current_folder() -> None:
+    for path in ("", None):
+        with pytest.raises(ConfigError, match="`data.path`, got an empty value"):
+            ImageFolder(path)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("splits", "message"),
-    [({"train": None}, "`splits.train`"), ({"train": "a", "tset": "b"}, "Did you mean 'test'")],
+    [
+        ({"train": None}, "`splits.train`"),
+        ({"train": "a", "tset": "b"}, "Did you mean 'test'"),
+        ({"train": ["a"]}, "`splits.train` to be a name or null, got \\['a'\\]"),
+    ],
 )
-def test_splits_are_checked(splits: dict[str, str | None], message: str) -> None:
+def test_splits_are_checked(splits: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         ImageFolder("x", splits=splits)
 
@@ -179,6 +301,12 @@ def test_an_archive_is_unpacked_once(
     monkeypatch.setattr(zipfile, "ZipFile", lambda *_: pytest.fail("unpacked again"))
     again = HubImageFolder("o/n", "images.zip", cache_dir=tmp_path / "cache")
     assert len(again.open("test")) == 3
+
+
+def test_an_archive_that_was_copied_but_not_unpacked(raw: Path, tmp_path: Path) -> None:
+    del raw
+    with pytest.raises(DataError, match=r"found the archive. Unpack it, .*unzip images.zip"):
+        HubImageFolder("o/n", "images.zip", path=tmp_path / COMMIT).open("train")
 
 
 def test_an_archive_that_is_damaged(raw: Path, tmp_path: Path) -> None:

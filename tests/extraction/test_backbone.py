@@ -14,11 +14,24 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from PIL import ExifTags, Image
-from transformers import CLIPVisionConfig, CLIPVisionModel, Dinov2Model, Dinov2WithRegistersConfig
+from transformers import (
+    CLIPConfig,
+    CLIPModel,
+    CLIPVisionConfig,
+    CLIPVisionModel,
+    Dinov2Config,
+    Dinov2ForImageClassification,
+    Dinov2Model,
+    Dinov2WithRegistersConfig,
+    ResNetConfig,
+    ResNetModel,
+    ViTConfig,
+    ViTModel,
+)
 from transformers.models.dinov2_with_registers import Dinov2WithRegistersModel
 
 from dal.errors import ConfigError, DataError
-from dal.extraction import Backbone, hub
+from dal.extraction import Backbone, OwnTransform, hub
 from dal.extraction.backbone import ImageReader
 from dal.runtime import network
 from tests.images import SMALL, save_dinov2
@@ -95,11 +108,110 @@ def test_weights_are_known_by_their_content(weights: Path, tmp_path: Path) -> No
     assert {key for key in known if other[key] != known[key]} == {"weights"}
 
 
+VIT: dict[str, Any] = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 16,
+    "image_size": 28,
+    "patch_size": 14,
+}
+
+
+def test_weights_that_a_checkpoint_lacks_are_never_made_up(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    ViTModel(ViTConfig(**VIT), add_pooling_layer=False).save_pretrained(tmp_path / "vit")
+    capfd.readouterr()
+    with pytest.raises(DataError, match=r"has no pooler.*backbone.output=cls"):
+        Backbone(weights=tmp_path / "vit", transform=SMALL).load()
+    tokens = Backbone(weights=tmp_path / "vit", transform=SMALL, output="cls")
+    assert tokens.load().description() == tokens.load().description()  # no random part in it
+    config = tmp_path / "vit" / "config.json"
+    deeper = config.read_text().replace('"num_hidden_layers": 2', '"num_hidden_layers": 4')
+    config.write_text(deeper)
+    with pytest.raises(DataError, match=r"lacks 34 of 72 weights of a ViTModel .*layers.2"):
+        Backbone(weights=tmp_path / "vit", transform=SMALL, output="pooler").load()
+    with pytest.raises(DataError, match=r"lacks 32 of 72 weights"):
+        Backbone(weights=tmp_path / "vit", transform=SMALL, output="cls").load()
+    assert capfd.readouterr().err == ""  # the library's own report is not shown
+
+
+def test_a_checkpoint_of_another_model_is_refused(weights: Path, tmp_path: Path) -> None:
+    ViTModel(ViTConfig(**VIT)).save_pretrained(tmp_path / "vit")
+    shutil.copy(weights / "model.safetensors", tmp_path / "vit")
+    with pytest.raises(DataError, match="lacks .* of .* weights of a ViTModel"):
+        Backbone(weights=tmp_path / "vit", transform=SMALL).load()
+    ViTModel(ViTConfig(**VIT)).save_pretrained(tmp_path / "wide")
+    config = tmp_path / "wide" / "config.json"
+    config.write_text(
+        config.read_text().replace('"intermediate_size": 16', '"intermediate_size": 8')
+    )
+    with pytest.raises(DataError, match="lacks 6 of .* in another shape"):
+        Backbone(weights=tmp_path / "wide", transform=SMALL).load()
+
+
+def test_heads_that_are_not_used_may_be_in_a_checkpoint(tmp_path: Path) -> None:
+    config = Dinov2Config(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, image_size=28)
+    Dinov2ForImageClassification(config).save_pretrained(tmp_path)
+    assert Backbone(weights=tmp_path, transform=SMALL).load()(random_pixels()).shape == (2, 8)
+
+
+def test_all_files_that_are_loaded_are_watched(weights: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    shutil.copy(weights / "config.json", own)
+    model = Dinov2Model.from_pretrained(weights)
+    torch.save(model.state_dict(), own / "pytorch_model.bin")
+    (own / "preprocessor_config.json").write_text("{}")
+    (own / "README.md").write_text("x")
+    backbone = Backbone(weights=own, transform=SMALL)
+    assert backbone.load()(random_pixels()).shape == (2, 16)
+    assert backbone.local_files()[0].names == ["config.json", "pytorch_model.bin"]
+    (watched,) = Backbone(weights=own, transform=OwnTransform()).local_files()
+    assert watched.names == ["config.json", "preprocessor_config.json", "pytorch_model.bin"]
+
+
+def test_the_networks_own_transform_is_used_and_said(weights: Path, tmp_path: Path) -> None:
+    own = shutil.copytree(weights, tmp_path / "own")
+    (own / "preprocessor_config.json").write_text(
+        '{"image_processor_type": "ViTImageProcessor", "size": {"height": 28, "width": 28}}'
+    )
+    encoder = Backbone(weights=own, transform=OwnTransform()).load()
+    assert encoder.description()["transform"]["squash"]
+    assert encoder.summary() == (
+        "transform (as in its preprocessor_config.json): both sides 28 pixels (bilinear), "
+        "centre 28 × 28, mean [0.5, 0.5, 0.5], std [0.5, 0.5, 0.5]."
+    )
+    plain = Backbone(weights=own, transform=SMALL).load()  # DINOv2's options keep the paper's
+    assert plain.description()["transform"] == SMALL.description()
+
+
+def test_outputs_of_networks_without_a_class_token(tmp_path: Path) -> None:
+    config = ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1])
+    ResNetModel(config).save_pretrained(tmp_path)
+    assert Backbone(weights=tmp_path, transform=SMALL).load()(random_pixels()).shape == (2, 16)
+    with pytest.raises(DataError, match="has no class token.*backbone.output=pooler"):
+        Backbone(weights=tmp_path, transform=SMALL, output="cls").load()
+
+
+def test_what_to_try_with_another_network(tmp_path: Path) -> None:
+    text = {key: VIT[key] for key in VIT if key not in ("image_size", "patch_size")}
+    CLIPModel(CLIPConfig(text_config=text, vision_config=VIT)).save_pretrained(tmp_path / "clip")
+    with pytest.raises(DataError, match="backbone.architecture=CLIPVisionModel"):
+        Backbone(weights=tmp_path / "clip", transform=SMALL).load()
+    ViTModel(ViTConfig(**VIT | {"image_size": 56})).save_pretrained(tmp_path / "vit")
+    with pytest.raises(DataError, match=r"transform.resize=56 backbone.transform.crop=56"):
+        Backbone(weights=tmp_path / "vit", transform=SMALL).load()
+
+
 def test_weights_that_cannot_be_used(weights: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="backbone.weights to be a folder"):
         Backbone(weights=tmp_path / "nowhere").load()
     with pytest.raises(DataError, match="Cannot load the backbone's weights"):
         Backbone(weights=tmp_path).load()
+    with pytest.raises(DataError, match="found the file .*model.safetensors"):
+        Backbone(weights=weights / "model.safetensors").load()
     shutil.copytree(weights, tmp_path / "cut")
     file = tmp_path / "cut" / "model.safetensors"
     file.write_bytes(file.read_bytes()[:1000])
@@ -161,9 +273,11 @@ def test_no_network_is_noticed_within_seconds(
         Backbone("o/n/x", "r").load()
 
 
-def test_a_network_without_such_an_output(weights: Path) -> None:
+def test_a_network_without_such_an_output(tmp_path: Path) -> None:
+    config = Dinov2Config(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, image_size=28)
+    Dinov2ForImageClassification(config).save_pretrained(tmp_path)
     backbone = Backbone(
-        weights=weights, transform=SMALL, architecture="Dinov2ForImageClassification"
+        weights=tmp_path, transform=SMALL, architecture="Dinov2ForImageClassification"
     )
     with pytest.raises(DataError, match=r"has no `pooler` output for images of 28 × 28 pixels"):
         backbone.load()

@@ -2,7 +2,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ from PIL import Image
 from torch.utils.data import DataLoader
 from transformers import Dinov2Model
 
-from dal.data import Embedded, ImageFolder
 from dal.errors import ConfigError, DataError
 from dal.extraction import (
     Backbone,
@@ -23,42 +22,22 @@ from dal.extraction import (
     ItemSplit,
     extractor,
 )
+from dal.extraction.draft import Draft, Part
 from dal.extraction.inference import Embedding, PartWriter
 from dal.runtime.files import LocalFiles
-from tests.images import CPU, SMALL, Recorder, extractor_of, save_dinov2, save_images
-
-Make = Callable[..., Embedded]
+from tests.extraction.conftest import Make, features_of, folder_of, recorder_of
+from tests.images import CPU, SMALL, save_images
 
 
 class Killed(BaseException):
     """Not an Exception, so that nothing on the way handles it."""
 
 
-def folder_of(images: Path, weights: Path, cache: Path, **kwargs: Any) -> Embedded:
-    return Embedded(ImageFolder(images), extractor_of(weights, cache, **kwargs))
-
-
-@pytest.fixture
-def make(images: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
-    """Makes a source of 17 train and 5 test images, extracted in parts of 4 rows."""
-    monkeypatch.setattr(extractor, "PART_ROWS", 4)
-    return lambda cache="cache", **kwargs: folder_of(images, weights, tmp_path / cache, **kwargs)
-
-
-def recorder_of(source: Embedded) -> Recorder:
-    assert isinstance(source.extractor.listener, Recorder)
-    return source.extractor.listener
-
-
-def features_of(source: Embedded, split: str = "train") -> np.ndarray:
-    return source.entry(split).load()[0].numpy()
-
-
 def test_features_are_those_of_one_image_at_a_time(make: Make, images: Path, weights: Path) -> None:
     folder = make()
     entry = folder.entry("train")
     features, labels = entry.load()
-    names = entry.names()
+    names = entry.ids()
     model = Dinov2Model.from_pretrained(weights)
     assert names is not None
     assert len(names) == 17
@@ -72,7 +51,7 @@ def test_features_are_those_of_one_image_at_a_time(make: Make, images: Path, wei
     assert labels is not None
     assert labels.tolist() == [int(Path(name).parent.name == "bee") for name in names]
     assert entry.manifest["class_names"] == ["ant", "bee"]
-    assert entry.manifest["provenance"]["precision"] == "float32"
+    assert entry.manifest["settings"]["precision"] == "float32"
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
@@ -85,37 +64,6 @@ def test_workers_change_nothing(make: Make, num_workers: int) -> None:
 def test_half_precision_is_rounded_features(make: Make) -> None:
     whole, half = features_of(make("f32")), features_of(make("f16", dtype="float16"))
     np.testing.assert_array_equal(half, whole.astype(np.float16))
-
-
-def test_the_second_time_nothing_is_touched(
-    make: Make, images: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = features_of(make())
-    images.rename(images.with_name("away"))
-    monkeypatch.setattr(Backbone, "load", lambda _: pytest.fail("the weights were loaded"))
-    monkeypatch.setattr(ImageFolder, "open", lambda *_: pytest.fail("the images were opened"))
-    np.testing.assert_array_equal(features_of(make()), first)
-
-
-def test_a_changed_image_is_computed_again(make: Make, images: Path) -> None:
-    first = features_of(make())
-    Image.new("RGB", (9, 9), (0, 0, 255)).save(images / "train" / "ant" / "000.png")
-    folder = make()
-    second = features_of(folder)
-    assert "have changed" in recorder_of(folder).messages[0]
-    assert not np.array_equal(second[0], first[0])
-    np.testing.assert_array_equal(second[1:], first[1:])
-
-
-def test_changed_weights_are_noticed(make: Make, tmp_path: Path) -> None:
-    own = save_dinov2(tmp_path / "own")
-    folder = make()
-    folder.extractor.backbone = Backbone(weights=own, transform=SMALL)
-    first = features_of(folder)
-    np.testing.assert_array_equal(features_of(make()), first)  # the same weights elsewhere
-    assert len(list((tmp_path / "cache" / "features").iterdir())) == 1
-    save_dinov2(own, seed=1)
-    assert not np.allclose(features_of(folder), first)
 
 
 def test_killed_at_any_batch_it_continues_to_the_same_bytes(
@@ -144,7 +92,7 @@ def test_killed_at_any_batch_it_continues_to_the_same_bytes(
     monkeypatch.setattr(PartWriter, "on_predict_batch_end", original)
     entry = make("killed").entry("train")
     assert sum(computed[-2:]) < 17  # what was finished is not computed again
-    for name in ("features.npy", "labels.npy", "names.txt"):
+    for name in ("features.npy", "labels.npy", "ids.jsonl"):
         assert (entry.path / name).read_bytes() == (whole.path / name).read_bytes()
 
 
@@ -163,12 +111,13 @@ def test_two_processes_at_once_extract_once(
     context = multiprocessing.get_context("spawn")
     answers = context.Queue()
     other = context.Process(target=_extract, args=(images, weights, tmp_path / "cache", answers))
-    messages = []
+    messages: list[str] = []
     original = PartWriter.on_predict_start
 
     def when_the_other_waits(*args: Any) -> None:
         other.start()
-        messages.append(answers.get(timeout=120))
+        while not (messages and messages[-1].startswith("Waiting")):
+            messages.append(answers.get(timeout=120))
         original(*args)
 
     monkeypatch.setattr(PartWriter, "on_predict_start", when_the_other_waits)
@@ -176,7 +125,7 @@ def test_two_processes_at_once_extract_once(
     num_computed, same = answers.get(timeout=120)
     other.join()
     holder = f"process {os.getpid()} on {os.uname().nodename}"
-    assert messages == [f"Waiting for {holder}, which is computing the features of train."]
+    assert f"Waiting for {holder}, which is computing the features of train." in messages
     assert num_computed == 0
     np.testing.assert_array_equal(features, same)
 
@@ -190,7 +139,7 @@ def test_two_devices_give_the_same_rows_in_the_same_order(
         "from pathlib import Path\n"
         "from dal.extraction import extractor\n"
         "from dal.runtime.trainers import DEFAULT_TRAINER\n"
-        "from tests.extraction.test_extractor import folder_of\n"
+        "from tests.extraction.conftest import folder_of\n"
         "extractor.PART_ROWS = 4\n"
         "trainer = partial(DEFAULT_TRAINER, accelerator='cpu', devices=2, strategy='ddp')\n"
         f"folder = folder_of(Path({str(images)!r}), Path({str(weights)!r}),\n"
@@ -222,7 +171,8 @@ def test_a_broken_image_is_reported(make: Make, images: Path, num_workers: int) 
     broken.write_bytes(broken.read_bytes()[:200])
     with pytest.raises(
         DataError,
-        match="Cannot read the image train/bee/001.jpg.*Replace or remove it.*other images",
+        match=r"Cannot read 1 of the 17 images .*image train/bee/001.jpg: .*Replace or remove.*"
+        "skip_broken=true.*other images is kept",
     ) as error:
         make(num_workers=num_workers).entry("train")
     assert "Traceback" not in str(error.value)
@@ -256,10 +206,11 @@ def test_features_beyond_the_range_of_their_type(
         make(dtype="float16").entry("train")
 
 
-def test_no_batch_extends_over_the_end_of_a_part(make: Make) -> None:
+def test_no_batch_extends_over_the_end_of_a_part(make: Make, tmp_path: Path) -> None:
     folder = make(batch_size=3)
     split = folder.items.open("train")
-    draft = folder.extractor.cache.draft("x", {}, [4, 4, 4, 4, 1])
+    all_parts = [Part(str(number), size) for number, size in enumerate([4, 4, 4, 4, 1])]
+    draft = Draft(tmp_path / "draft", tmp_path / "entry", {}, all_parts)
     draft.open()
     draft.write(1, np.zeros((4, 2)))
     module = Embedding(folder.extractor.backbone.load(), split, draft, 3, 0)
@@ -315,9 +266,6 @@ class Lines:
         fingerprint = {"lines": list(self.lines)}
         return ItemSplit(self.lines, "line", None, None, None, fingerprint, [], split)
 
-    def available_splits(self) -> dict[str, str]:
-        return {"train": "train"}
-
 
 @pytest.mark.parametrize("num_workers", [0, 1])
 def test_items_of_another_kind(tmp_path: Path, num_workers: int) -> None:
@@ -327,7 +275,9 @@ def test_items_of_another_kind(tmp_path: Path, num_workers: int) -> None:
     entry = extractor.entry(Lines("a", "bcd", "ef"), "train")
     assert entry.load()[0].tolist() == [[1], [3], [2]]
     assert entry.manifest["content"]["lines"] == {"lines": ["a", "bcd", "ef"]}
-    with pytest.raises(DataError, match="Cannot read the line in row 1 of train.*other lines"):
+    with pytest.raises(
+        DataError, match="Cannot read 1 of the 2 lines.*row 1 of train.*other lines"
+    ):
         FeatureExtractor(LineNetwork(), FeatureCache(tmp_path / "other"), CPU).entry(
             Lines("a", "é"), "train"
         )
@@ -343,6 +293,7 @@ def test_items_of_another_kind(tmp_path: Path, num_workers: int) -> None:
         ({"dtype": "int8"}, "Unknown `dtype`"),
         ({"batch_size": 0}, "`batch_size`"),
         ({"num_workers": -1}, "`num_workers`"),
+        ({"batch_size": "abc"}, "`batch_size` of at least 1, got 'abc'"),
     ],
 )
 def test_arguments_are_checked(kwargs: dict[str, Any], message: str) -> None:

@@ -1,10 +1,13 @@
 import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from dal.errors import DataError
 from dal.runtime import files
+from dal.runtime.files import LocalFiles
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
@@ -68,3 +71,69 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(OSError, match="No space left"):
         files.write_atomically(file, "new")
     assert [other.read_text() for other in tmp_path.iterdir()] == ["old"]
+
+
+def test_a_link_to_a_folder_around_it_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "cat").mkdir()
+    (tmp_path / "cat" / "1.png").write_bytes(b"x")
+    (tmp_path / "cat" / "up").symlink_to("..")
+    (tmp_path / "pets").symlink_to("cat")  # another name for the same folder
+    found = [(Path(folder).name, names) for folder, _, names in files.walk(tmp_path)]
+    assert found == [(tmp_path.name, []), ("cat", ["1.png"]), ("pets", ["1.png"])]
+
+
+def test_folders_that_are_not_the_users_are_left_out(tmp_path: Path) -> None:
+    for name in (*files.PRIVATE_FOLDERS, ".hidden", "cat"):
+        (tmp_path / name / "in").mkdir(parents=True)
+    assert [Path(folder).name for folder, _, _ in files.walk(tmp_path)][1:] == ["cat", "in"]
+    assert files.walk(tmp_path, depth=0) == [(str(tmp_path), ["cat"], [])]
+
+
+def test_a_folder_that_cannot_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "dog").mkdir()
+    original = os.scandir
+
+    def denied(folder: str) -> Any:
+        if folder.endswith("dog"):
+            raise PermissionError(13, "Permission denied", folder)
+        return original(folder)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    with pytest.raises(DataError, match="Cannot read the folder .*dog .Permission denied"):
+        files.walk(tmp_path)
+
+
+def test_the_state_of_files(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(name)
+
+    def now(*names: str, context: str = "") -> LocalFiles:
+        return LocalFiles(tmp_path, names or ("a", "b"), context)
+
+    before = now()
+    assert now().digest == before.digest
+    assert now(context="classes").digest != before.digest
+    assert now(context="classes").stamp != before.stamp
+    numbers: list[int] = []
+    before.read(numbers.append)
+    assert numbers == []  # it has been read
+    now().read(numbers.append)
+    assert numbers == [1, 1]
+    os.utime(tmp_path / "a", ns=(1, 1))
+    assert (now().stamp == before.stamp, now().digest == before.digest) == (False, True)
+    (tmp_path / "b").unlink()
+    assert now().digest != before.digest  # a file that is gone is no error
+    assert now().exist
+    assert not now("b").exist
+
+
+def test_names_that_are_no_text(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9")
+    (tmp_path / name).write_text("x")
+    assert LocalFiles(tmp_path, [name]).contents == LocalFiles(tmp_path, [name]).contents
+    assert files.printable(name) == r"caf\xe9"
+    for char in "\n\r\x85\u2028\\":
+        assert len(files.one_line(f"a{char}b").splitlines()) == 1
+        assert files.one_line(f"a{char}b").encode().decode("unicode_escape") == f"a{char}b"
