@@ -85,12 +85,13 @@ def list_images(root: Path, tops: Sequence[Path]) -> Listing:
         for folder, _, names in files.walk(top):
             below = Path(folder).relative_to(top).parts
             own = unicodedata.normalize("NFC", below[0]) if below else None
+            prefix = "" if Path(folder) == root else f"{Path(folder).relative_to(root)}{os.sep}"
             for name in names:
                 suffix = os.path.splitext(name)[1].lower()
                 if name.startswith(".") or name.lower() in PRIVATE_FILES:
                     continue
                 if suffix in extensions():
-                    listing.names.append(str(Path(folder, name).relative_to(root)))
+                    listing.names.append(f"{prefix}{name}")
                     listing.classes.append(own)
                     is_nested = is_nested and len(below) > 1
                 else:

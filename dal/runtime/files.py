@@ -191,7 +191,8 @@ class LocalFiles:
         """
         digest = hashlib.sha256(self.context.encode())
         for name in self.names:
-            digest.update(os.fsencode(name) + f"\0{_status(self.root / name)}\n".encode())
+            status = _status(os.path.join(self.root, name))
+            digest.update(os.fsencode(name) + f"\0{status}\n".encode())
         return digest.hexdigest()
 
     @cached_property
@@ -226,7 +227,7 @@ class LocalFiles:
         return contents
 
 
-def _status(file: Path) -> tuple[int, ...]:
+def _status(file: str) -> tuple[int, ...]:
     try:
         status = os.stat(file)
     except OSError:
