@@ -115,6 +115,10 @@ class ImageDataset:
             files=named,
         )
 
+    def passed_over(self) -> str:
+        """Nothing: it takes reading to know which other splits there are."""
+        return ""
+
     def _check_columns(self, dataset: Any, where: str) -> None:
         for key in ("image_column", "label_column"):
             column = getattr(self, key)

@@ -61,6 +61,16 @@ class ImageFolder:
         local = self._files(split)
         return self._open(split, {"split": split}, local)
 
+    def passed_over(self) -> str:
+        """The folders beside those of the splits."""
+        used = {name for split in self.splits.values() for name in (split or "").split("+")}
+        known = folders.visible_folders(self.path) if self.path.is_dir() else []
+        others = [name for name in known if name not in used]
+        if not others or not used & set(known):
+            return ""
+        what = "folder" if len(others) == 1 else "folders"
+        return f"{len(others):,} {what} passed over: {_some(others)}"
+
     def _open(self, split: str, fingerprint: dict[str, Any], local: LocalFiles | None) -> ItemSplit:
         listing = self._listing(split)
         where = " and ".join(str(top) for top in self._tops(split))
@@ -83,7 +93,7 @@ class ImageFolder:
             local=[] if local is None else [local],
             where=where,
             files=local,
-            notes=[*listing.notes, *self._other_folders()],
+            notes=listing.notes,
         )
 
     def _files(self, split: str) -> LocalFiles:
@@ -129,16 +139,6 @@ class ImageFolder:
         if not self.path.is_dir():
             found = f"the file {self.path}" if self.path.exists() else f"no {self.path}"
             raise DataError(f"Expected data.path to be a folder of images, found {found}.")
-
-    def _other_folders(self) -> list[str]:
-        """A note of the folders beside those of the splits."""
-        used = {name for split in self.splits.values() for name in (split or "").split("+")}
-        known = folders.visible_folders(self.path)
-        if not used & set(known):
-            return []
-        others = [name for name in known if name not in used]
-        what = "folder" if len(others) == 1 else "folders"
-        return [f"{len(others):,} {what} passed over: {_some(others)}"] if others else []
 
     def _classes(self, split: str) -> list[str]:
         return sorted({name for name in self._listing(split).classes if name})
@@ -193,6 +193,10 @@ class HubImageFolder(ImageFolder):
     def local_files(self, split: str) -> list[LocalFiles]:
         """All images of the local copy, if there is one."""
         return super().local_files(split) if self.is_local else []
+
+    def passed_over(self) -> str:
+        """The folders beside those of the splits, of a local copy."""
+        return super().passed_over() if self.is_local else ""
 
     def open(self, split: str) -> ItemSplit:
         """The images of a split, downloaded and unpacked unless they are on this machine."""

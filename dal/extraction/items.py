@@ -114,6 +114,9 @@ class Items(Protocol):
             DataError: If a folder cannot be read, or is not as expected.
         """
 
+    def passed_over(self) -> str:
+        """What of the data is in no split, in words; empty if it is nothing, or not known."""
+
     def open(self, split: str) -> ItemSplit:
         """The items of a split.
 

@@ -59,7 +59,8 @@ class Look:
         """
         found: dict[str, Entry | None] = {}
         summaries: list[str] = []
-        others: list[str] = []
+        passed_over = self.items.passed_over()
+        others = [f"{passed_over}."] if passed_over else []
         problems: list[DalError] = []
         for key, name in self.splits.items():
             try:

@@ -121,8 +121,11 @@ def test_what_is_passed_over_is_counted(images: Path) -> None:
     split = ImageFolder(images).open("train")
     assert split.summary == (
         "18 images of 2 classes (ant, bee); 5 files passed over: 2 .heic, 1 .mpg, 1 .pdf, "
-        "1 without an extension; 1 folder passed over: extra"
+        "1 without an extension"
     )
+    assert ImageFolder(images).passed_over() == "1 folder passed over: extra"
+    assert ImageFolder(images, NO_TEST).passed_over() == "2 folders passed over: extra, test"
+    assert ImageFolder(images / "train", NO_TEST).passed_over() == ""
     assert split.ids is not None
     assert "train/ant/deeper/1.PNG" in split.ids
     assert ImageFolder(images / "train" / "bee", NO_TEST).open("train").summary == (
