@@ -4,4 +4,4 @@ Importing the package loads nothing heavy; ``dal.experiment``, ``dal.data``, ``d
 ``dal.strategies`` hold what a script needs.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from dal import cache
+from dal.cache import __main__ as cache
 from dal.data import Embedded, ImageFolder
 from dal.errors import DataError
 from dal.extraction import FeatureCache

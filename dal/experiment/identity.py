@@ -29,6 +29,8 @@ RENAMED_CLASSES = {"Features": "Arrays"}
 ADDED_KEYS = {
     "data.test_fraction": 0.2,
     "data.scale": "none",
+    "extraction.skip_broken": False,
+    "strategy.candidate": "diagonal",
     "data.splits.train": "train",
     "data.splits.test": "test",
 }

@@ -1,4 +1,4 @@
-"""``python -m dal.cache``: what is in the feature cache, how large it is, and its removal."""
+"""The command line of the feature cache."""
 
 import argparse
 from collections.abc import Sequence

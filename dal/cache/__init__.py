@@ -1,0 +1,1 @@
+"""``python -m dal.cache``: what is in the feature cache, how large it is, and its removal."""
