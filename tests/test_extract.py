@@ -228,7 +228,7 @@ def test_a_damaged_cache_is_reported(command: Command, tmp_path: Path) -> None:
         ([*FOLDER, "data.path=2024"], "found no"),
         ([*FOLDER, "data.splits.train=[a]"], "`splits.train` to be a name or null"),
         ([*FOLDER, "data.splits.test=tset"], "Expected a folder 'tset'"),
-        ([*FOLDER, "extraction.batch_size=abc"], "`batch_size` of at least 1, got 'abc'"),
+        ([*FOLDER, "extraction.batch_size=abc"], "a number for 'extraction.batch_size', got 'abc'"),
         ([*FOLDER, "backbone.transform.crop=99"], "`crop` in [1, resize = 32]"),
     ],
 )

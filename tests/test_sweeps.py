@@ -93,7 +93,8 @@ def test_commands_of_an_agent_compose_and_construct(path: Path, rendered: Render
         cfg = composed(rendered(path, parameters)[0])
         resolved: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
         config_errors.check_keys(resolved)
-        for key in ("data", "head", "strategy", "trainer", "logger"):
+        config.datamodule(cfg, instantiate(cfg.trainer))
+        for key in ("head", "strategy", "logger"):
             instantiate(cfg[key], _convert_="all")
         for name, value in parameters.items():
             chosen = cfg.strategy_name if name == "strategy" else OmegaConf.select(cfg, name)
