@@ -228,11 +228,12 @@ class CandidateTerms(NamedTuple):
             candidates: The candidates whose terms these are, in the same order.
         """
         num_classes, rank = candidates.factors.shape[1:]
-        # (KD, 2r) -> (D, K·2r): one product with the features serves U, W and all classes.
-        both = torch.cat([u, w], 1).view(num_classes, -1, 2 * rank).transpose(0, 1).flatten(1)
-        both = both.to(candidates.features.dtype)
-        for rows in fisher.chunks(candidates.features, both.shape[1]):
-            products = candidates.features[rows] @ both  # (n, K·2r)
+        # (KD, 2r) -> (K·2r, D): one product with the features serves U, W and all classes. With few
+        # columns, it is several times faster when they are the rows of the matrix in memory.
+        both = torch.cat([u, w], 1).view(num_classes, -1, 2 * rank).mT.flatten(0, 1)
+        both = both.to(candidates.features.dtype).contiguous()
+        for rows in fisher.chunks(candidates.features, len(both)):
+            products = candidates.features[rows] @ both.mT  # (n, K·2r)
             products = products.unflatten(1, (num_classes, 2 * rank))  # (n, K, 2r)
             x, y = torch.bmm(candidates.factors[rows].mT, products).split(rank, dim=-1)  # (n, r, r)
             cross = torch.bmm(y, x.mT)
