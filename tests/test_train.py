@@ -389,3 +389,20 @@ def test_a_killed_run_resumes_to_the_same_bytes(command: Command, tmp_path: Path
     assert stable_curve(killed) == stable_curve(whole)
     assert (killed / "acquisitions.csv").read_bytes() == (whole / "acquisitions.csv").read_bytes()
     assert num_rows(killed) == 22
+
+
+def test_output_that_nobody_reads_is_no_error(tmp_path: Path) -> None:
+    """As `python -m dal.train --help | head` leaves it."""
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "dal.train", "--help"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(Path(train.__file__).parents[1])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait() == 141

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from dal.errors import ConfigError, DalError
+from dal.cli import arguments
+from dal.errors import ConfigError
 
 if TYPE_CHECKING:
     from dal.extraction.inventory import Stored
@@ -158,12 +159,7 @@ def _age(seconds: float) -> str:
 
 def main() -> None:
     """The command."""
-    command = parser()
-    args = command.parse_args()
-    try:
-        run(args, Console(highlight=False))
-    except DalError as error:
-        command.exit(1, f"Error: {error}\n")
+    arguments.run(parser(), run)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from dal.errors import DalError
 from dal.runtime import signals
 
 INTERRUPTED = 130  # the shell's status of a command ended by Ctrl-C
+BROKEN_PIPE = 141  # and of one whose output nobody reads any more
 WATCH_SECONDS = 0.5  # between two looks at the jobs in other processes
 
 # A job as Hydra's launchers take it: a function of a module, to be sent to another process.
@@ -157,6 +158,9 @@ def run(config_name: str, job: Job) -> Outcome:
     except signals.Stopped as stopped:
         errors.print(f"Stopped by {stopped}. {again}")
         sys.exit(signals.RESUMABLE)
+    except BrokenPipeError:  # whoever read the output, such as `head`, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at the exit
+        sys.exit(BROKEN_PIPE)
     except KeyboardInterrupt:
         errors.print(f"Interrupted. {again}")
         sys.exit(INTERRUPTED)

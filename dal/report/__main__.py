@@ -12,7 +12,8 @@ from rich.text import Text
 
 import dal
 import dal.report
-from dal.errors import DalError, ReportError, did_you_mean
+from dal.cli import arguments
+from dal.errors import ReportError, did_you_mean
 
 if TYPE_CHECKING:
     from dal.report.results import Results
@@ -157,12 +158,7 @@ def run(args: argparse.Namespace, console: Console) -> None:
 
 def main() -> None:
     """The command."""
-    command = parser()
-    args = command.parse_args()
-    try:
-        run(args, Console(highlight=False))
-    except DalError as error:
-        command.exit(1, f"Error: {error}\n")
+    arguments.run(parser(), run)
 
 
 if __name__ == "__main__":
