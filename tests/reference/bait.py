@@ -1,77 +1,10 @@
-"""Slow reference implementations: each reads like its definition, and the package must agree.
+"""The forms of BAIT, on explicit information matrices."""
 
-A selection is a dict from each chosen position to its score when it was chosen, in that order.
-"""
-
-import math
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
-
-
-def margin(probs: Tensor) -> list[float]:
-    margins = []
-    for row in probs.tolist():
-        first, second = sorted(row, reverse=True)[:2]
-        margins.append(first - second)
-    return margins
-
-
-def entropy(probs: Tensor) -> list[float]:
-    return [-sum(p * math.log(p) for p in row if p > 0) for row in probs.tolist()]
-
-
-def least_confidence(probs: Tensor) -> list[float]:
-    return [1 - max(row) for row in probs.tolist()]
-
-
-def lowest(scores: Tensor, num: int) -> list[int]:
-    order = sorted(range(len(scores)), key=lambda position: (scores[position].item(), position))
-    return order[:num]
-
-
-def mean_height(heights: Tensor) -> float:
-    return math.fsum(heights.tolist()) / len(heights)
-
-
-def trapezoid(num_labeled: Tensor, heights: Tensor) -> float:
-    if len(heights) == 1:
-        return float(heights[0])
-    area = 0.0
-    for left in range(len(heights) - 1):
-        width = (num_labeled[left + 1] - num_labeled[left]).item()
-        area += width * (heights[left] + heights[left + 1]).item() / 2
-    return area / float(num_labeled[-1] - num_labeled[0])
-
-
-def brier(probs: Tensor, labels: Tensor) -> list[float]:
-    return [
-        sum((p - (k == label)) ** 2 for k, p in enumerate(row))
-        for row, label in zip(probs.tolist(), labels.tolist(), strict=True)
-    ]
-
-
-def calibration_error(probs: Tensor, labels: Tensor, num_bins: int) -> float:
-    confidence, predicted = probs.max(1)
-    error = 0.0
-    for bin_ in range(num_bins):
-        inside = (confidence > bin_ / num_bins) & (confidence <= (bin_ + 1) / num_bins)
-        if inside.any():
-            accuracy = (predicted[inside] == labels[inside]).double().mean().item()
-            gap = abs(accuracy - confidence[inside].double().mean().item())
-            error += inside.double().mean().item() * gap
-    return error
-
-
-def epoch_rows(num_rows: int, batch_size: int, generator: torch.Generator) -> list[list[int]]:
-    """The rows of each batch of an epoch, all full, from one permutation after the other."""
-    num_batches = -(-num_rows // batch_size)
-    rows: list[int] = []
-    while len(rows) < num_batches * batch_size:
-        rows += torch.randperm(num_rows, generator=generator).tolist()
-    return [rows[b * batch_size : (b + 1) * batch_size] for b in range(num_batches)]
 
 
 def one_hot(y: int, p: Tensor) -> Tensor:
@@ -205,89 +138,6 @@ class PublishedDiagonalBait:
         return gains
 
 
-def draw_proportionally(masses: Tensor, generator: torch.Generator) -> int:
-    """The row at which the running sum of the masses passes a uniform share of their total."""
-    share = torch.rand((), generator=generator, dtype=torch.float64)
-    target = share * masses.double().sum()
-    running = 0.0
-    for row, mass in enumerate(masses.tolist()):
-        running += mass
-        if running > target:
-            return row
-    raise AssertionError
-
-
-def fill_uniformly(
-    chosen: list[int], num: int, num_rows: int, generator: torch.Generator
-) -> list[int]:
-    rest = [row for row in range(num_rows) if row not in chosen]
-    order = torch.randperm(len(rest), generator=generator).tolist()
-    return chosen + [rest[i] for i in order[: num - len(chosen)]]
-
-
-def badge(
-    probs: Tensor, features: Tensor, num: int, generator: torch.Generator
-) -> dict[int, float]:
-    """k-means++ on explicit gradient embeddings: each with its squared distance when drawn.
-
-    All distances are computed from scratch for every draw.
-    """
-    gradients = [
-        torch.kron(one_hot(int(p.argmax()), p) - p, h) for p, h in zip(probs, features, strict=True)
-    ]
-    g = torch.stack(gradients)
-    norms = g.square().sum(1)
-    first = int(norms.argmax())
-    drawn = {first: norms[first].item()}
-    while len(drawn) < num:
-        squares = torch.stack([(g - g[c]).square().sum(1) for c in drawn]).amin(0)
-        squares[squares < 1e-12] = 0
-        squares[list(drawn)] = 0
-        if squares.sum() == 0:
-            filled = fill_uniformly(list(drawn), num, len(g), generator)
-            return {row: drawn.get(row, 0.0) for row in filled}
-        row = draw_proportionally(squares, generator)
-        drawn[row] = squares[row].item()
-    return drawn
-
-
-def neighbor_distances(points: Tensor, num: int) -> list[list[float]]:
-    distances = []
-    for i in range(len(points)):
-        others = [(points[i] - points[j]).norm().item() for j in range(len(points)) if j != i]
-        distances.append(sorted(others)[:num])
-    return distances
-
-
-def typicality(points: Tensor) -> list[float]:
-    k = min(20, len(points) // 2)
-    if k == 0:
-        return [1.0] * len(points)
-    return [1 / (sum(nearest) / k + 1e-5) for nearest in neighbor_distances(points, k)]
-
-
-def typiclust(
-    features: Tensor, num_labeled: int, num: int, assignment: list[int]
-) -> dict[int, float]:
-    """Each position with its typicality, for given clusters; fewer if these run out of points."""
-    members: dict[int, list[int]] = {}
-    for point, cluster in enumerate(assignment):
-        members.setdefault(cluster, []).append(point)
-    order = [c for c in sorted(members) if len(members[c]) > 5]
-    order.sort(key=lambda c: (sum(p < num_labeled for p in members[c]), -len(members[c])))
-    free = {c: [p for p in members[c] if p >= num_labeled] for c in order}
-    selected: dict[int, float] = {}
-    visit = 0
-    while len(selected) < num and any(free.values()):
-        points = free[order[visit % len(order)]]
-        visit += 1
-        if points:
-            scores = typicality(features[points])
-            best = scores.index(max(scores))
-            selected[points.pop(best) - num_labeled] = scores[best]
-    return selected
-
-
 def _rows(query: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Features and probabilities of the pool, and then of the labeled examples, in float64."""
     pool, labeled = query.pool_features.double(), query.labeled_features.double()
@@ -309,32 +159,6 @@ def _diagonal(query: Any) -> dict[int, float]:
     pool = [fisher(q, x) for x, q in zip(h, p, strict=True)]
     labeled = [fisher(q, x) for x, q in zip(labeled_h, labeled_p, strict=True)]
     return DiagonalBait(pool, labeled, query.num).select()
-
-
-def _typiclust(query: Any) -> dict[int, float]:
-    """The clusters are those of faiss; the rest is plain loops."""
-    from dal.functional import clustering
-
-    features = torch.cat([query.labeled_features, query.pool_features])
-    features = features / features.norm(dim=1, keepdim=True)
-    seed = int(torch.randint(2**31 - 1, (), generator=query.generator))
-    num_labeled = len(query.labeled_features)
-    assignment = clustering.k_means(features, num_labeled + query.num, seed)
-    return typiclust(features.double(), num_labeled, query.num, assignment.tolist())
-
-
-# The positions that each strategy should select for a query, by its name.
-selections: dict[str, Callable[[Any], list[int]]] = {
-    "margin": lambda q: lowest(torch.tensor(margin(q.pool_probs)), q.num),
-    "bait": lambda q: list(_bait(q, full_factor)),
-    "bait_exp": lambda q: list(_bait(q, lambda p: top_factor(p, 2))),
-    "bait_binary": lambda q: list(_bait(q, binary_factor)),
-    "bait_diagonal": lambda q: list(_diagonal(q)),
-    "typiclust": lambda q: list(_typiclust(q)),
-    "badge": lambda q: list(
-        badge(q.pool_probs.double(), q.pool_features.double(), q.num, q.generator)
-    ),
-}
 
 
 def published_bait(strategy: Any, query: Any) -> list[int]:
@@ -381,11 +205,9 @@ def published_bait(strategy: Any, query: Any) -> list[int]:
     return chosen
 
 
-def logit_deviations(
-    embeddings: Tensor, labeled_embeddings: Tensor, labeled_probs: Tensor, prior_precision: float
-) -> list[float]:
-    precision = prior_precision * torch.eye(embeddings.shape[1], dtype=torch.float64)
-    for z, probs in zip(labeled_embeddings.double(), labeled_probs.double(), strict=True):
-        precision += probs.max() * (1 - probs.max()) * torch.outer(z, z)
-    covariance = torch.linalg.inv(precision)
-    return [math.sqrt(float(z @ covariance @ z)) for z in embeddings.double()]
+selections: dict[str, Callable[[Any], list[int]]] = {
+    "bait": lambda q: list(_bait(q, full_factor)),
+    "bait_exp": lambda q: list(_bait(q, lambda p: top_factor(p, 2))),
+    "bait_binary": lambda q: list(_bait(q, binary_factor)),
+    "bait_diagonal": lambda q: list(_diagonal(q)),
+}

@@ -1,0 +1,72 @@
+"""Slow reference implementations: each reads like its definition, and the package must agree.
+
+A selection is a dict from each chosen position to its score when it was chosen, in that order.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from tests.reference import bait, clusters, scoring, seeding
+from tests.reference.bait import (
+    Bait,
+    DiagonalBait,
+    PublishedDiagonalBait,
+    binary_factor,
+    embedding,
+    fisher,
+    full_factor,
+    one_hot,
+    published_bait,
+    top_factor,
+)
+from tests.reference.clusters import neighbor_distances, typicality, typiclust
+from tests.reference.scoring import (
+    brier,
+    calibration_error,
+    entropy,
+    least_confidence,
+    lowest,
+    margin,
+    mean_height,
+    trapezoid,
+)
+from tests.reference.seeding import badge, draw_proportionally, fill_uniformly
+from tests.reference.training import epoch_rows, logit_deviations
+
+__all__ = [
+    "Bait",
+    "DiagonalBait",
+    "PublishedDiagonalBait",
+    "badge",
+    "binary_factor",
+    "brier",
+    "calibration_error",
+    "draw_proportionally",
+    "embedding",
+    "entropy",
+    "epoch_rows",
+    "fill_uniformly",
+    "fisher",
+    "full_factor",
+    "least_confidence",
+    "logit_deviations",
+    "lowest",
+    "margin",
+    "mean_height",
+    "neighbor_distances",
+    "one_hot",
+    "published_bait",
+    "selections",
+    "top_factor",
+    "trapezoid",
+    "typicality",
+    "typiclust",
+]
+
+# The positions that each strategy should select for a query, by its name.
+selections: dict[str, Callable[[Any], list[int]]] = {
+    **scoring.selections,
+    **bait.selections,
+    **seeding.selections,
+    **clusters.selections,
+}
