@@ -18,7 +18,11 @@ from dal.experiment.plot import BLUE
 GREY = "#7F7F7F"
 
 Dash = Literal["-", "--", "-."] | tuple[float, tuple[float, ...]]
-DASHES: tuple[Dash, ...] = ("-", "--", "-.", (0, (1, 1)))
+DOTS: Dash = (0, (1, 1))
+SPARSE_DOTS: Dash = (0, (1, 2.5))
+LONG_DASHES: Dash = (0, (7, 2))
+DASH_DOT_DOT: Dash = (0, (3, 1, 1, 1, 1, 1))
+DASHES: tuple[Dash, ...] = ("-", "--", "-.", DOTS, SPARSE_DOTS, LONG_DASHES, DASH_DOT_DOT)
 MARKERS = "o^svDPX<>*p"
 
 
@@ -32,12 +36,25 @@ class Style(NamedTuple):
 
 # In the order in which figures and tables name them.
 KNOWN = {
-    "random": ("Random", Style(GREY, ".", (0, (1, 1)))),
+    "random": ("Random", Style(GREY, ".", DOTS)),
     "margin": ("Margin", Style("#2097F1", "^", "-")),
     "entropy": ("Entropy", Style("#0396B5", "v", "-.")),
     "least_confidence": ("Least confidence", Style("#A74395", "<", "--")),
+    "bald": ("BALD", Style("#D27887", "2", SPARSE_DOTS)),
+    "batch_bald": ("BatchBALD", Style("#B400C3", "3", SPARSE_DOTS)),
+    "falcun": ("Falcun", Style("#D200FF", "1", DASH_DOT_DOT)),
+    "cluster_margin": ("Cluster-Margin", Style("#FF2D78", "|", DASH_DOT_DOT)),
     "badge": ("BADGE", Style("#DA7A00", "s", "--")),
+    "alfa_mix": ("ALFA-Mix", Style("#9600FF", "+", "-.")),
+    "drop_query": ("DropQuery", Style("#B44B2D", "x", "--")),
+    "k_means": ("k-means", Style("#3CA500", "h", LONG_DASHES)),
+    "core_set": ("CoreSet", Style("#7869FF", "p", DOTS)),
+    "prob_cover": ("ProbCover", Style("#69691E", "d", "-.")),
     "typiclust": ("TypiClust", Style("#008351", "P", "-")),
+    "tcm": ("TCM", Style("#9687C3", "4", DASH_DOT_DOT)),
+    "max_herding": ("MaxHerding", Style("#F000B4", ">", LONG_DASHES)),
+    "uherding": ("UHerding", Style("#3C4BFF", "8", "-")),
+    "refine": ("REFINE", Style("#875A69", "H", LONG_DASHES)),
     "bait_diagonal": ("BAIT (Diagonal)", Style("#8B9863", "X", "-.")),
     "bait_exp": ("BAIT (Exp)", Style("#DD63D0", "D", "--")),
     "bait_binary": ("BAIT (Binary)", Style(BLUE, "o", "-")),
