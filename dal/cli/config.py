@@ -34,28 +34,34 @@ class ActiveLearning:
 
 
 @dataclass
-class Root:
-    """Every key of the configuration's root: without a schema a misspelt one goes unnoticed.
+class Parts:
+    """What all commands are configured with.
 
     The groups are open mappings, since their keys are the arguments of what they construct;
-    :func:`check_keys` holds them to that.
+    :func:`dal.cli.config_errors.check_keys` holds them to that.
     """
 
-    name: str = MISSING
-    strategy_name: str = MISSING
     seed: int = MISSING
-    output_root: str = MISSING
     cache_dir: str | None = None
-    run_dir: str = MISSING
-    overwrite: bool = MISSING
-    eval_split: str = MISSING
-    al: ActiveLearning = field(default_factory=ActiveLearning)
     data: dict[str, Any] = field(default_factory=dict)
     backbone: dict[str, Any] = field(default_factory=dict)
     extraction: dict[str, Any] = field(default_factory=dict)
     head: dict[str, Any] = field(default_factory=dict)
     strategy: dict[str, Any] = field(default_factory=dict)
     trainer: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Root(Parts):
+    """Every key of an experiment's root: without a schema a misspelt one goes unnoticed."""
+
+    name: str = MISSING
+    strategy_name: str = MISSING
+    output_root: str = MISSING
+    run_dir: str = MISSING
+    overwrite: bool = MISSING
+    eval_split: str = MISSING
+    al: ActiveLearning = field(default_factory=ActiveLearning)
     logger: dict[str, Any] = field(default_factory=dict)
 
 
@@ -66,10 +72,29 @@ class ExtractRoot(Root):
     out: str | None = None
 
 
+@dataclass
+class QueryRoot(Parts):
+    """Every key of the root of ``dal.query``."""
+
+    project: str = MISSING
+    num: int = MISSING
+    labels: str | None = None
+    id_column: str = MISSING
+    label_column: str = MISSING
+    audit: int = MISSING
+    ids: str | None = None
+    more: bool = MISSING
+    relabel: bool = MISSING
+    copies: bool = MISSING
+    batch_size: int = MISSING
+    scale: Any = MISSING
+
+
 def register() -> None:
     """Makes the schemas known to Hydra under the names that the primary files start from."""
     ConfigStore.instance().store(name="schema", node=Root)
     ConfigStore.instance().store(name="extract_schema", node=ExtractRoot)
+    ConfigStore.instance().store(name="query_schema", node=QueryRoot)
 
 
 def datamodule(config: DictConfig, trainer: Callable[..., "L.Trainer"]) -> "ALDataModule":

@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from dal.cli import config
-from dal.cli.config import ActiveLearning, Root, datamodule_keys
+from dal.cli.config import ActiveLearning, Parts, Root, datamodule_keys
 from dal.errors import ConfigError, DalError, did_you_mean
 
 # Options of a group under their earlier names.
@@ -31,7 +31,7 @@ UNKNOWN_KEY_FRAGMENTS = (
 )
 
 
-def check_keys(config: Mapping[str, Any], schema: type[Root] = Root) -> None:
+def check_keys(config: Mapping[str, Any], schema: type[Parts] = Root) -> None:
     """Checks every key that Hydra lets pass: those added with ``+``, and those in open groups.
 
     Args:
@@ -44,7 +44,7 @@ def check_keys(config: Mapping[str, Any], schema: type[Root] = Root) -> None:
     """
     known = {key.name for key in fields(schema)}
     known |= {f"al.{key.name}" for key in fields(ActiveLearning)}
-    for key in [*config, *(f"al.{key}" for key in config["al"])]:
+    for key in [*config, *(f"al.{key}" for key in config.get("al", ()))]:
         if key not in known:
             raise ConfigError(f"Unknown key '{key}'. {did_you_mean(key, known)}")
     # First the trainer: the schedule of a head takes its number of epochs from there.

@@ -17,16 +17,23 @@ class Arrays:
 
     Args:
         path: The folder. Features are ``(N, D)`` in float16, float32 or float64, labels ``(N,)``
-            integers from 0 to K - 1.
+            integers from 0 to K - 1. Or one file of features, without any label.
         splits: What the files of ``train`` and ``test`` are called. With a ``test`` of None there
             is no test split, and without ``train_labels.npy`` no label is known.
+        ids: A text file with the name of each train row in a line, in UTF-8.
 
     Memory: the files are read through the page cache; only the rows in use are copied.
     """
 
-    def __init__(self, path: str | Path, splits: Mapping[str, str | None] | None = None) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        splits: Mapping[str, str | None] | None = None,
+        ids: str | Path | None = None,
+    ) -> None:
         self.path = Path(path).expanduser()
         self.splits = split_names.resolve(splits)
+        self.ids = None if ids is None else Path(ids).expanduser()
 
     def load(self) -> tuple[Examples, Examples | None]:
         """The arrays of both splits.
@@ -36,13 +43,21 @@ class Arrays:
         """
         train, test = self.splits["train"], self.splits["test"]
         assert train is not None
+        ids = self._load_ids()
+        if self.path.is_file():
+            if test is not None:
+                raise DataError(
+                    f"Expected data.path to be a folder with arrays of two splits, got the file "
+                    f"{self.path}. Without a test split, add data.splits.test=null."
+                )
+            return Examples(_load(self.path), None, ids), None
         features = self._load_array(f"{train}_features.npy")
         if test is None:
             are_labeled = (self.path / f"{train}_labels.npy").exists()
             labels = self._load_array(f"{train}_labels.npy") if are_labeled else None
-            return Examples(features, labels), None
+            return Examples(features, labels, ids), None
         return (
-            Examples(features, self._load_array(f"{train}_labels.npy")),
+            Examples(features, self._load_array(f"{train}_labels.npy"), ids),
             Examples(
                 self._load_array(f"{test}_features.npy"), self._load_array(f"{test}_labels.npy")
             ),
@@ -56,17 +71,33 @@ class Arrays:
                 "train_features.npy, train_labels.npy, test_features.npy and test_labels.npy; "
                 "without a test split, add data.splits.test=null."
             )
+        return _load(file)
+
+    def _load_ids(self) -> list[str] | None:
+        if self.ids is None:
+            return None
         try:
-            # Copy-on-write, since torch warns of a map that it could not write to.
-            array = np.load(file, mmap_mode="c", allow_pickle=False)
-        except (ValueError, OSError, EOFError) as error:
+            # Not splitlines(), which also ends a line at characters that an id may have.
+            lines = self.ids.read_text(encoding="utf-8-sig").split("\n")
+        except (OSError, UnicodeDecodeError) as error:
             raise DataError(
-                f"Expected a whole NumPy array in {file}, got one that cannot be read ({error}). "
-                "Write it again with `numpy.save`."
+                f"Expected `ids` to be a text file in UTF-8 with an id in each line, got "
+                f"{self.ids}, which cannot be read ({error})."
             ) from error
-        try:
-            return torch.from_numpy(array)
-        except TypeError as error:
-            raise DataError(
-                f"Expected numbers in {file}, got an array of dtype {array.dtype}."
-            ) from error
+        return [line.removesuffix("\r") for line in (lines if lines[-1] else lines[:-1])]
+
+
+def _load(file: Path) -> Tensor:
+    try:
+        # Copy-on-write, since torch warns of a map that it could not write to.
+        array = np.load(file, mmap_mode="c", allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise DataError(
+            f"Expected a whole NumPy array in {file}, got one that cannot be read ({error}). "
+            "Write it again with `numpy.save`."
+        ) from error
+    try:
+        return torch.from_numpy(array)
+    except (TypeError, AttributeError) as error:
+        kind = getattr(array, "dtype", type(array).__name__)
+        raise DataError(f"Expected numbers in {file}, got an array of dtype {kind}.") from error

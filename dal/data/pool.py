@@ -105,6 +105,14 @@ class Pool:
         self._labels[indices] = labels
         self.labeled_indices = torch.cat([self.labeled_indices, indices])
 
+    def withhold(self, indices: Tensor) -> None:
+        """Keeps some unlabeled rows from being shown to a strategy or labeled, for good.
+
+        Args:
+            indices: Of the rows, ``(num,)``, int64.
+        """
+        self._is_unlabeled[indices] = False
+
     def forget_labels(self) -> None:
         """Makes every labeled row an unlabeled one again."""
         self._is_unlabeled[self.labeled_indices] = True

@@ -1,0 +1,71 @@
+"""The items of a source as people look at them: files, images, texts."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from dal.data import Embedded, Source
+from dal.labeling import thumbnails
+from dal.labeling.picks import Pick
+
+
+class Catalog:
+    """What there is to see of items, by id.
+
+    Args:
+        source: Where the items come from. Of a source of features alone there is nothing to see.
+        ids: What the items are called, by row.
+    """
+
+    def __init__(self, source: Source, ids: Sequence[str]) -> None:
+        self.source = source
+        self.ids = ids
+
+    @cached_property
+    def _rows(self) -> tuple[Mapping[str, int], Sequence[Any]]:
+        """The row of each id, and the items by row."""
+        if not isinstance(self.source, Embedded):
+            return {}, ()
+        split = self.source.items.open(self.source.items.splits["train"] or "train")
+        # Items that cannot be read have been left out of the features, and are still here.
+        names = self.ids if split.ids is None else split.ids
+        return {name: row for row, name in enumerate(names)}, split.items
+
+    def _item(self, name: str) -> Any:
+        rows, items = self._rows
+        return items[rows[name]] if name in rows else None
+
+    def path(self, name: str) -> Path | None:
+        """The file of an item, if it is one of the user's files."""
+        item = self._item(name)
+        path = item.get("path") if isinstance(item, Mapping) else None
+        return Path(path) if path and Path(path).is_file() else None
+
+    def text(self, name: str) -> str | None:
+        """The text of an item, if it is one."""
+        item = self._item(name)
+        return item if isinstance(item, str) else None
+
+    def jpeg(self, name: str, size: thumbnails.Size) -> bytes | None:
+        """A JPEG of an item, if it is an image."""
+        item = self._item(name)
+        return thumbnails.read(item, size) if isinstance(item, Mapping) else None
+
+    def pick(self, rank: int, name: str, **known: Any) -> Pick:
+        """An item that is handed out.
+
+        Args:
+            rank: From 1.
+            name: Its id.
+            known: What is known of it: see :class:`Pick`.
+        """
+        path = self.path(name)
+        return Pick(
+            rank=rank,
+            id=name,
+            path=None if path is None else str(path),
+            text=self.text(name),
+            thumbnail=self.jpeg(name, thumbnails.THUMBNAIL),
+            **known,
+        )

@@ -1,0 +1,344 @@
+"""One step of a labeling project, in its parts: read, check, record, hand out."""
+
+import math
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from dal import randomness
+from dal.data import ALDataModule, Examples, FeatureRows, Source
+from dal.errors import DataError
+from dal.experiment.cycle import Cycle
+from dal.labeling import agreement, answers, evaluation, handout, matching, reasons, selection
+from dal.labeling.catalog import Catalog
+from dal.labeling.folder import Round, Taken, digest
+from dal.labeling.picks import Pick
+from dal.labeling.predicted import Predicted, top_two
+from dal.strategies import Selection, Strategy
+
+if TYPE_CHECKING:
+    from dal.labeling.project import Project
+
+MAX_NAMED = 10  # items that a message names
+
+
+class Unlabeled:
+    """A source without its labels: people give them.
+
+    Args:
+        source: The items.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+
+    def load(self) -> tuple[Examples, None]:
+        """Features and ids of the train examples."""
+        train, _ = self.source.load()
+        return Examples(train.features, ids=train.ids), None
+
+
+class UnfinishedStep:
+    """One call of :meth:`Project.advance`, in its parts."""
+
+    def __init__(
+        self, project: "Project", num: int, audit: int, strategy: str | Strategy | None
+    ) -> None:
+        self.project = project
+        self.folder = project.folder
+        self.num = num
+        self.audit = audit
+        self.notes: list[str] = []
+        self.datamodule = ALDataModule(
+            Unlabeled(project.source), batch_size=project.batch_size, scale=project.scale
+        )
+        self.datamodule.setup()
+        self.pool = self.datamodule.pool
+        self.ids = self.pool.ids(torch.arange(len(self.pool.features)))
+        self.index_of = {name: index for index, name in enumerate(self.ids)}
+        self.catalog = Catalog(project.source, self.ids)
+        self.given_strategy = strategy
+        self.taken = list(self.folder.taken)
+        self.num_taken = 0
+        self._check_items()
+
+    @property
+    def id(self) -> str:
+        """What the project is called in exports of other tools: the same in every call."""
+        known = self.folder.settings.get("id")
+        return known or digest(self.folder.path.absolute().name, self.ids)
+
+    def _check_items(self) -> None:
+        """Compares the items with those of the last call, and records them."""
+        settings, earlier = self.folder.settings, self.folder.ids()
+        made_from = self.project.made_from
+        gone = [name for name in earlier if name not in self.index_of]
+        changes = [
+            f"{key} was {settings['made_from'].get(key)}, is {made_from.get(key)}"
+            for key in {**settings.get("made_from", {}), **made_from}
+            if settings and settings["made_from"].get(key) != made_from.get(key)
+        ]
+        if (changes and gone) or (earlier and len(gone) == len(earlier)):
+            what = "; ".join(changes) or f"none of its {len(earlier):,} items is there"
+            raise DataError(
+                f"Expected the data that the project in {self.folder.path} began with, got others: "
+                f"{what}. Name its own data, or begin another project with project=DIR."
+            )
+        if changes:
+            self.notes.append(f"The items are the same, though {'; '.join(changes)}.")
+        if gone:
+            self.notes.append(
+                f"{len(gone):,} items are gone, and their labels are not used: {_listed(gone)}."
+            )
+        added = len(self.ids) - (len(earlier) - len(gone))
+        if earlier and added:
+            self.notes.append(f"{added:,} items are new and have joined the pool.")
+
+    def read(self, labels: str | Path, columns: tuple[str, str], relabel: bool) -> None:
+        """Reads a file of answers, and checks all of them."""
+        id_column, label_column = columns
+        found = answers.read_answers(
+            labels,
+            id_column=id_column,
+            label_column=label_column,
+            project_id=self.id,
+            ids=self.ids,
+            find_original=self.catalog.path,
+        )
+        found, notes = matching.match_ids(found, self.ids)
+        agreed = agreement.agree(found)
+        earlier = {answer.id: answer.label for answer in self.taken}
+        changes = agreement.check_against(agreed.labels, self.ids, earlier, relabel=relabel)
+        new = changes.added | {name: label for name, (_, label) in changes.changed.items()}
+        self.notes += [*notes, *map(str, agreed.disagreements)]
+        self.num_taken = len(new)
+        source = Path(labels).name
+        self.taken = [answer for answer in self.taken if answer.id not in new]
+        self.taken += [Taken(name, label, source) for name, label in new.items()]
+
+    def check(self) -> None:
+        """Checks what can be known before anything is computed, and tells the pool its labels."""
+        answered = self.answered
+        labels = {
+            name: label
+            for name, label in answered.items()
+            if label is not None and name not in self.audited
+        }
+        self.classes = sorted(set(labels.values()))
+        rows = torch.tensor([self.index_of[name] for name in labels], dtype=torch.int64)
+        numbers = [self.classes.index(label) for label in labels.values()]
+        self.pool.label(rows, torch.tensor(numbers, dtype=torch.int64))
+        self.pool.withhold(self._indices({*answered, *self.waiting, *self.audited} - set(labels)))
+        can_fit = len(self.classes) >= 2
+        self.strategy = selection.strategy(self.given_strategy, can_fit, self.num, len(self.ids))
+        if not can_fit:
+            self.strategy.check_needs(selection.query_without_head(self.pool, 1))
+        num_new = self.audit - len(self.audited)
+        if num_new > self.pool.num_unlabeled:
+            raise DataError(
+                f"Expected `audit` of at most {len(self.audited) + self.pool.num_unlabeled:,}, "
+                f"since no other item is left, got {self.audit:,}."
+            )
+        # Answers of the audit sample change no head, so they ask for no other round.
+        own = [[name, label] for name, label in answered.items() if name not in self.audited]
+        self.inputs = digest(own, self.ids, self.num, selection.describe(self.strategy))
+        counts = Counter(labels.values())
+        single = sorted(name for name, count in counts.items() if count == 1)
+        if len(counts) == 1:
+            self.notes.append(
+                f"All labels are '{self.classes[0]}': a head needs two classes at least, so items "
+                "are selected by their features alone."
+            )
+        elif single:
+            self.notes.append(f"Classes with one label only: {_listed(single)}.")
+
+    def record(self) -> None:
+        """Records what the project is made from, which items there are, and the answers."""
+        settings = {"id": self.id, "made_from": self.project.made_from, **self.project.settings}
+        self.folder.write_settings(settings)
+        # Items that are gone stay known: they may come back, and their labels with them.
+        self.folder.write_ids(list(dict.fromkeys([*self.folder.ids(), *self.ids])))
+        if self.num_taken:
+            self.folder.take(self.taken)
+
+    @cached_property
+    def audited(self) -> set[str]:
+        """The ids of the audit sample."""
+        return {name for part in self.folder.of_kind("audit") for name in part.ids}
+
+    def _indices(self, names: Collection[str]) -> Tensor:
+        found = [self.index_of[name] for name in names if name in self.index_of]
+        return torch.tensor(found, dtype=torch.int64)
+
+    @property
+    def answered(self) -> dict[str, str | None]:
+        """The answers to items that are there, by id, in the order in which they were taken."""
+        return {
+            answer.id: answer.label for answer in self.taken if answer.id in self.index_of
+        }
+
+    @property
+    def waiting(self) -> list[str]:
+        """The ids of items that were handed out and have no answer yet."""
+        answered = self.answered
+        return [
+            name
+            for handed in self.folder.rounds
+            for name in handed.ids
+            if name not in answered and name in self.index_of
+        ]
+
+    def draw_audit(self) -> None:
+        """Draws what is missing of the audit sample, from items that nobody has seen."""
+        num = self.audit - len(self.audited)
+        if num <= 0:
+            return
+        number = len(self.folder.of_kind("audit")) + 1
+        generator = randomness.stream(self.project.seed, number, "audit sample")
+        free = self.pool.unlabeled_indices
+        rows = free[torch.randperm(len(free), generator=generator)[:num]]
+        part = Round("audit", number, self.pool.ids(rows), inputs="", strategy="random")
+        # Without predictions: a person who sees one agrees with it more often.
+        with self.folder.new_round(part) as draft:
+            handout.write(draft, part, self._picks(part), self.id, self.classes)
+        self.pool.withhold(rows)
+        self.__dict__.pop("audited", None)
+
+    def hand_out(self, more: bool) -> bool:
+        """Fits, selects and writes the next round; not if nothing has changed since the last."""
+        num_left = self.pool.num_unlabeled
+        if self.num > num_left > 0:
+            self.notes.append(f"Only {num_left:,} items are left, fewer than num={self.num:,}.")
+        rounds = self.folder.of_kind("round")
+        has_changed = not rounds or rounds[-1].inputs != self.inputs
+        is_new = (has_changed or more) and (num_left > 0 or len(self.classes) >= 2)
+        if is_new:
+            self._write_round(len(rounds) + 1, min(self.num, num_left))
+        if self.pool.num_unlabeled == 0:
+            self.notes.append("No item is left to hand out.")
+        return is_new
+
+    def _write_round(self, number: int, num: int) -> None:
+        project, strategy = self.project, self.strategy
+        cycle = Cycle(self.datamodule, project.head, strategy, project.seed, project.trainer)
+        accuracy = self._cross_validate(cycle, number)
+        generator = randomness.stream(project.seed, number, "selection")
+        selected, head = selection.choose(cycle, number, num, generator)
+        positions = torch.empty(0, dtype=torch.int64) if selected is None else selected.positions
+        rows = self.pool.unlabeled_indices[positions]
+        predicted = None
+        if head is not None:
+            predicted = Predicted.by_head(head, self.pool, self.ids, self.classes)
+        earlier = self.folder.of_kind("round")
+        before = Predicted.read(self.folder.path / earlier[-1].name) if earlier else None
+        unlabeled = set(self.ids) - set(self.answered)
+        measures = {
+            "num_labeled": len(self.pool.labeled_indices),
+            "num_classes": len(self.classes),
+            "num_skipped": sum(label is None for label in self.answered.values()),
+            "num_unlabeled": len(unlabeled),
+            "cross_validated_accuracy": accuracy,
+            "agreement": predicted and before and predicted.agreement(before, unlabeled),
+            "counts": dict(Counter(self.classes[n] for n in self.pool.labels.tolist())),
+        }
+        new = Round(
+            kind="round",
+            number=number,
+            ids=self.pool.ids(rows),
+            inputs=self.inputs,
+            strategy=selection.name_of(strategy),
+            derived={} if selected is None else dict(selected.derived),
+            measures=measures,
+        )
+        shown = self._picks(new, predicted, selected)
+        with self.folder.new_round(new) as draft:
+            handout.write(draft, new, shown, self.folder.settings["id"], self.classes, predicted)
+            if head is not None:
+                handout.write_head(draft, head, self.classes)
+
+    def _cross_validate(self, cycle: Cycle, number: int) -> float | None:
+        """Share of labeled items that heads fitted to others predict; None if there are too few."""
+        rows, labels = self.pool.labeled_indices, self.pool.labels
+        if len(self.classes) < 2:
+            return None
+        generator = randomness.stream(self.project.seed, number, "folds")
+        folds = evaluation.folds(labels, generator)
+        num_right = 0
+        for fold in folds[folds >= 0].unique().tolist():
+            self.pool.forget_labels()
+            is_held_out = folds == fold
+            self.pool.label(rows[~is_held_out], labels[~is_held_out])
+            if not selection.can_fit(cycle):
+                continue
+            head = cycle.run(number, 0, eval_split=None).head
+            held_out = FeatureRows(self.pool.features, rows[is_held_out], scale=self.pool.scale)
+            _, numbers = top_two(head, held_out)
+            num_right += int((numbers[:, 0] == labels[is_held_out]).sum())
+        self.pool.forget_labels()
+        self.pool.label(rows, labels)
+        num = int((folds >= 0).sum())
+        return num_right / num if num else None
+
+    def _picks(
+        self,
+        handed: Round,
+        predicted: Predicted | None = None,
+        selected: Selection | None = None,
+    ) -> list[Pick]:
+        """What people see of the items of a round."""
+        scores = None if selected is None else selected.scores
+        picks = []
+        for rank, name in enumerate(handed.ids, start=1):
+            score = None if scores is None else float(scores[rank - 1])
+            own = None if predicted is None else predicted.of(self.index_of[name])
+            picks.append(
+                self.catalog.pick(
+                    rank,
+                    name,
+                    predicted=None if own is None else own.first,
+                    confidence=None if own is None else own.confidence,
+                    score=None if score is None or math.isnan(score) else score,
+                    reason=reasons.why(handed.strategy, own),
+                )
+            )
+        return picks
+
+    @property
+    def history(self) -> list[Mapping[str, Any]]:
+        """The measures of every round, with the accuracy on what is labeled of the audit sample."""
+        truth = {
+            name: label
+            for name, label in self.answered.items()
+            if name in self.audited and label is not None
+        }
+        rows = []
+        for known in self.folder.of_kind("round"):
+            predicted = Predicted.read(self.folder.path / known.name, truth) if truth else None
+            found = None
+            if predicted:
+                right = sum(predicted[name] == truth[name] for name in predicted)
+                found = evaluation.audit(right, len(predicted))
+            rows.append(
+                {
+                    "round": known.number,
+                    "strategy": known.strategy,
+                    "num_handed_out": len(known.ids),
+                    **{key: value for key, value in known.measures.items() if key != "counts"},
+                    "num_audited": found.num if found else 0,
+                    "audit_accuracy": found and found.accuracy,
+                    "audit_low": found and found.low,
+                    "audit_high": found and found.high,
+                }
+            )
+        return rows
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - MAX_NAMED
+    shown = ", ".join(names[:MAX_NAMED])
+    return f"{shown} and {more:,} more" if more > 0 else shown
