@@ -1,4 +1,4 @@
-"""What a head predicts for every item of a project."""
+"""What a head predicts for the items of a project, and what earlier rounds predicted."""
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -10,92 +10,84 @@ from torch import Tensor, nn
 from dal.data import FeatureRows, Pool
 from dal.errors import RecordError
 from dal.labeling import evaluation
+from dal.labeling.predictions import Predictions
 
 FILE = "predictions.parquet"
 
 
 class Prediction(NamedTuple):
-    """The two most probable classes of one item: see :class:`Predicted`."""
+    """The two most probable classes of one item, and their probabilities."""
 
     first: str
-    second: str
     confidence: float
-    margin: float
+    second: str
+    runner_up: float
 
 
-class Predicted(NamedTuple):
-    """The two most probable classes of each of N items.
+def by_head(
+    head: nn.Module,
+    pool: Pool,
+    ids: Sequence[str],
+    classes: Sequence[str],
+    state: Sequence[str],
+) -> Predictions:
+    """The predictions of a fitted head.
 
-    Attributes:
-        ids: What the items are called.
-        first: The most probable class of each.
-        second: The next one.
-        confidence: The probability of the first, in [0, 1].
-        margin: By how much it is above the second.
+    Args:
+        head: Maps features ``(N, D)`` to logits ``(N, K)``.
+        pool: The features of the N items.
+        ids: What they are called.
+        classes: What the K classes are called, at least two.
+        state: Of each item, for the record.
+
+    Memory: a few numbers for each item; logits are computed in chunks.
     """
+    probs, numbers = top_two(head, FeatureRows(pool.features, scale=pool.scale))
+    return Predictions(ids, classes, numbers.numpy(), probs.numpy(), state)
 
-    ids: Sequence[str]
-    first: Sequence[str]
-    second: Sequence[str]
-    confidence: Sequence[float]
-    margin: Sequence[float]
 
-    @staticmethod
-    def by_head(
-        head: nn.Module, pool: Pool, ids: Sequence[str], classes: Sequence[str]
-    ) -> "Predicted":
-        """The predictions of a fitted head.
+def of(predictions: Predictions, row: int) -> Prediction:
+    """The prediction for the item in some row."""
+    first, second = (predictions.classes[number] for number in predictions.top[row])
+    confidence, runner_up = predictions.probs[row].tolist()
+    return Prediction(first, confidence, second, runner_up)
 
-        Args:
-            head: Maps features ``(N, D)`` to logits ``(N, K)``.
-            pool: The features of the N items.
-            ids: What they are called.
-            classes: What the K classes are called, at least two.
 
-        Memory: a few numbers for each item; logits are computed in chunks.
-        """
-        probs, numbers = top_two(head, FeatureRows(pool.features, scale=pool.scale))
-        names = [[classes[number] for number in column] for column in numbers.T.tolist()]
-        confidence, margin = probs[:, 0], probs[:, 0] - probs[:, 1]
-        return Predicted(ids, names[0], names[1], confidence.tolist(), margin.tolist())
+def agreement(
+    predictions: Predictions, before: Mapping[str, str], among: Collection[str]
+) -> float | None:
+    """Share of some items that are predicted as they were before; None if there is none."""
+    now = {
+        name: predictions.classes[number]
+        for name, number in zip(predictions.ids, predictions.top[:, 0].tolist(), strict=True)
+        if name in among
+    }
+    return evaluation.agreement(now, before)
 
-    @staticmethod
-    def read(folder: Path, ids: Collection[str] | None = None) -> dict[str, str] | None:
-        """The predicted class of items by id, as a round has recorded it; None if it had no head.
 
-        Args:
-            folder: Of the round.
-            ids: Of which items; all if not given.
+def read(folder: Path, ids: Collection[str] | None = None) -> dict[str, str] | None:
+    """The predicted class of items by id, as a round has recorded it; None if it had no head.
 
-        Raises:
-            RecordError: If the file is damaged.
-        """
-        import pyarrow
-        from pyarrow import compute, parquet
+    Args:
+        folder: Of the round.
+        ids: Of which items; all if not given.
 
-        file = folder / FILE
-        if not file.exists():
-            return None
-        try:
-            table = parquet.read_table(file, columns=["id", "predicted"])
-        except (OSError, pyarrow.ArrowException) as error:
-            raise RecordError(f"{file} is damaged ({error}). Restore it.") from error
-        if ids is not None:
-            table = table.filter(compute.is_in(table["id"], pyarrow.array(list(ids), "string")))
-        return dict(zip(table["id"].to_pylist(), table["predicted"].to_pylist(), strict=True))
+    Raises:
+        RecordError: If the file is damaged.
+    """
+    import pyarrow
+    from pyarrow import compute, parquet
 
-    def of(self, row: int) -> Prediction:
-        """The prediction of the item in some row."""
-        return Prediction(
-            self.first[row], self.second[row], self.confidence[row], self.margin[row]
-        )
-
-    def agreement(self, before: Mapping[str, str], among: Collection[str]) -> float | None:
-        """Share of some items that are predicted as they were before; None if there is none."""
-        now = {
-            name: first for name, first in zip(self.ids, self.first, strict=True) if name in among
-        }
-        return evaluation.agreement(now, before)
+    file = folder / FILE
+    if not file.exists():
+        return None
+    try:
+        table = parquet.read_table(file, columns=["id", "predicted"])
+    except (OSError, pyarrow.ArrowException) as error:
+        raise RecordError(f"{file} is damaged ({error}). Restore it.") from error
+    if ids is not None:
+        table = table.filter(compute.is_in(table["id"], pyarrow.array(list(ids), "string")))
+    return dict(zip(table["id"].to_pylist(), table["predicted"].to_pylist(), strict=True))
 
 
 def top_two(head: nn.Module, rows: FeatureRows) -> tuple[Tensor, Tensor]:

@@ -135,5 +135,3 @@ class Project:
             notes=step.notes,
             history=history,
         )
-
-

@@ -29,14 +29,13 @@ def why(strategy: str, prediction: Prediction | None) -> str:
     Example:
         >>> why("typiclust", None)
         'typical of a cluster'
-        >>> why("margin", Prediction("cat", "dog", 0.41, 0.02))
+        >>> why("margin", Prediction("cat", 0.41, "dog", 0.39))
         'two classes are nearly as likely: cat 41%, dog 39%'
     """
     reason = REASONS.get(strategy, WITH_HEAD if prediction else f"selected by {strategy}")
     if prediction is None:
         return reason
-    second = prediction.confidence - prediction.margin
     return (
         f"{reason}: {prediction.first} {prediction.confidence:.0%}, {prediction.second} "
-        f"{second:.0%}"
+        f"{prediction.runner_up:.0%}"
     )

@@ -69,9 +69,7 @@ def choose(cycle: Cycle, number: int, num: int, generator: torch.Generator) -> C
     return Chosen(cycle.strategy(query_without_head(pool, num, generator)), None)
 
 
-def query_without_head(
-    pool: Pool, num: int, generator: torch.Generator | None = None
-) -> Query:
+def query_without_head(pool: Pool, num: int, generator: torch.Generator | None = None) -> Query:
     """What a strategy may know before there is a head."""
     return Query(
         pool=pool.unlabeled_rows(),
@@ -96,7 +94,10 @@ def name_of(strategy: Strategy) -> str:
 
 def describe(strategy: Strategy) -> list[Any]:
     """A strategy and its arguments in plain values: equal for equal strategies."""
-    return [name_of(strategy), sorted((key, _plain(value)) for key, value in vars(strategy).items())]
+    return [
+        name_of(strategy),
+        sorted((key, _plain(value)) for key, value in vars(strategy).items()),
+    ]
 
 
 def _plain(value: Any) -> str:

@@ -14,11 +14,21 @@ from dal import randomness
 from dal.data import ALDataModule, Examples, FeatureRows, Source
 from dal.errors import DataError
 from dal.experiment.cycle import Cycle
-from dal.labeling import agreement, answers, evaluation, handout, matching, reasons, selection
+from dal.labeling import (
+    agreement,
+    answers,
+    evaluation,
+    handout,
+    matching,
+    predicted,
+    reasons,
+    selection,
+)
 from dal.labeling.catalog import Catalog
 from dal.labeling.folder import Round, Taken, digest
 from dal.labeling.picks import Pick
-from dal.labeling.predicted import Predicted, top_two
+from dal.labeling.predicted import top_two
+from dal.labeling.predictions import Predictions
 from dal.strategies import Selection, Strategy
 
 if TYPE_CHECKING:
@@ -178,9 +188,7 @@ class UnfinishedStep:
     @property
     def answered(self) -> dict[str, str | None]:
         """The answers to items that are there, by id, in the order in which they were taken."""
-        return {
-            answer.id: answer.label for answer in self.taken if answer.id in self.index_of
-        }
+        return {answer.id: answer.label for answer in self.taken if answer.id in self.index_of}
 
     @property
     def waiting(self) -> list[str]:
@@ -205,7 +213,7 @@ class UnfinishedStep:
         part = Round("audit", number, self.pool.ids(rows), inputs="", strategy="random")
         # Without predictions: a person who sees one agrees with it more often.
         with self.folder.new_round(part) as draft:
-            handout.write(draft, part, self._picks(part), self.id, self.classes)
+            self._hand_out(draft, part, self._picks(part), {}, None)
         self.pool.withhold(rows)
         self.__dict__.pop("audited", None)
 
@@ -229,37 +237,68 @@ class UnfinishedStep:
         accuracy = self._cross_validate(cycle, number)
         generator = randomness.stream(project.seed, number, "selection")
         selected, head = selection.choose(cycle, number, num, generator)
-        positions = torch.empty(0, dtype=torch.int64) if selected is None else selected.positions
-        rows = self.pool.unlabeled_indices[positions]
-        predicted = None
+        ids: list[str] = []
+        if selected is not None:
+            ids = self.pool.ids(self.pool.unlabeled_indices[selected.positions])
+        found = None
         if head is not None:
-            predicted = Predicted.by_head(head, self.pool, self.ids, self.classes)
-        earlier = self.folder.of_kind("round")
-        before = Predicted.read(self.folder.path / earlier[-1].name) if earlier else None
-        unlabeled = set(self.ids) - set(self.answered)
-        measures = {
-            "num_labeled": len(self.pool.labeled_indices),
-            "num_classes": len(self.classes),
-            "num_skipped": sum(label is None for label in self.answered.values()),
-            "num_unlabeled": len(unlabeled),
-            "cross_validated_accuracy": accuracy,
-            "agreement": predicted and before and predicted.agreement(before, unlabeled),
-            "counts": dict(Counter(self.classes[n] for n in self.pool.labels.tolist())),
-        }
+            states = self._states(ids)
+            found = predicted.by_head(head, self.pool, self.ids, self.classes, states)
+        counts = Counter(self.classes[label] for label in self.pool.labels.tolist())
         new = Round(
             kind="round",
             number=number,
-            ids=self.pool.ids(rows),
+            ids=ids,
             inputs=self.inputs,
             strategy=selection.name_of(strategy),
             derived={} if selected is None else dict(selected.derived),
-            measures=measures,
+            measures={
+                "num_labeled": len(self.pool.labeled_indices),
+                "num_classes": len(self.classes),
+                "num_skipped": sum(label is None for label in self.answered.values()),
+                "num_unlabeled": len(self.ids) - len(self.answered),
+                "cross_validated_accuracy": accuracy,
+                "agreement": self._agreement(found),
+                "counts": {name: counts[name] for name in self.classes},
+            },
         )
-        shown = self._picks(new, predicted, selected)
         with self.folder.new_round(new) as draft:
-            handout.write(draft, new, shown, self.folder.settings["id"], self.classes, predicted)
-            if head is not None:
+            self._hand_out(draft, new, self._picks(new, found, selected), counts, found)
+            if found is not None and head is not None:
+                handout.write_predictions(draft, found)
                 handout.write_head(draft, head, self.classes)
+        self.pool.withhold(self._indices(ids))
+
+    def _hand_out(
+        self,
+        draft: Path,
+        handed: Round,
+        shown: Sequence[Pick],
+        counts: Mapping[str, int],
+        found: Predictions | None,
+    ) -> None:
+        in_pool = {} if found is None else found.counts()
+        handout.write(draft, handed, self.id, shown, self.classes, self.catalog, counts, in_pool)
+        if self.project.copies:
+            handout.copy_images(draft, shown)
+
+    def _states(self, new: Collection[str]) -> list[str]:
+        """What has become of each item."""
+        answered, handed = self.answered, {*self.waiting, *new}
+        states = []
+        for name in self.ids:
+            if name in answered:
+                states.append("skipped" if answered[name] is None else "labeled")
+            else:
+                states.append("handed out" if name in handed else "unlabeled")
+        return states
+
+    def _agreement(self, found: Predictions | None) -> float | None:
+        rounds = self.folder.of_kind("round")
+        before = predicted.read(self.folder.path / rounds[-1].name) if rounds else None
+        if found is None or before is None:
+            return None
+        return predicted.agreement(found, before, set(self.ids) - set(self.answered))
 
     def _cross_validate(self, cycle: Cycle, number: int) -> float | None:
         """Share of labeled items that heads fitted to others predict; None if there are too few."""
@@ -287,7 +326,7 @@ class UnfinishedStep:
     def _picks(
         self,
         handed: Round,
-        predicted: Predicted | None = None,
+        found: Predictions | None = None,
         selected: Selection | None = None,
     ) -> list[Pick]:
         """What people see of the items of a round."""
@@ -295,7 +334,7 @@ class UnfinishedStep:
         picks = []
         for rank, name in enumerate(handed.ids, start=1):
             score = None if scores is None else float(scores[rank - 1])
-            own = None if predicted is None else predicted.of(self.index_of[name])
+            own = None if found is None else predicted.of(found, self.index_of[name])
             picks.append(
                 self.catalog.pick(
                     rank,
@@ -318,11 +357,11 @@ class UnfinishedStep:
         }
         rows = []
         for known in self.folder.of_kind("round"):
-            predicted = Predicted.read(self.folder.path / known.name, truth) if truth else None
+            guessed = predicted.read(self.folder.path / known.name, truth) if truth else None
             found = None
-            if predicted:
-                right = sum(predicted[name] == truth[name] for name in predicted)
-                found = evaluation.audit(right, len(predicted))
+            if guessed:
+                right = sum(guessed[name] == truth[name] for name in guessed)
+                found = evaluation.audit(right, len(guessed))
             rows.append(
                 {
                     "round": known.number,
