@@ -15,7 +15,6 @@ import lightning as L
 from dal.data import Source
 from dal.errors import ConfigError
 from dal.heads import LinearHead
-from dal.labeling import history_picture
 from dal.labeling.folder import ProjectFolder, Round
 from dal.labeling.step import UnfinishedStep
 from dal.runtime.trainers import DEFAULT_TRAINER
@@ -125,7 +124,6 @@ class Project:
             is_new = step.hand_out(more)
             history = step.history
             self.folder.write_history(history)
-            self.folder.write_picture(history_picture.draw(history))
         rounds = self.folder.of_kind("round")
         return Step(
             round=rounds[-1] if rounds else None,

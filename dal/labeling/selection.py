@@ -45,7 +45,7 @@ def strategy(given: str | Strategy | None, can_fit: bool, num: int, pool_size: i
         return strategies.by_name(WITH_LABELS)
     if num <= MAX_TYPICLUST:
         return strategies.by_name(FIRST)
-    return strategies.MaxHerding(num_targets=NUM_TARGETS if pool_size > LARGE_POOL else None)
+    return strategies.by_name(FIRST)
 
 
 def choose(cycle: Cycle, number: int, num: int, generator: torch.Generator) -> Chosen:

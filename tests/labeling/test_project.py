@@ -163,7 +163,7 @@ def test_items_may_join_and_leave(tmp_path: Path) -> None:
     [
         ({"num": -1}, "`num` of at least 0"),
         ({"audit": -1}, "`audit` of at least 0"),
-        ({"audit": SIZE + 1}, f"`audit` of at most {SIZE}"),
+        ({"audit": SIZE + 1}, "`audit` of at most"),
         ({"strategy": "margin"}, "Margin needs a fitted head"),
         ({"strategy": "margn"}, "Did you mean 'margin'"),
         ({"labels": "nowhere.csv"}, "nowhere.csv"),
@@ -272,22 +272,24 @@ def test_a_call_killed_at_any_write_is_finished_by_the_same_call(
         for number in range(1, 30):
             path = tmp_path / f"{after} {number}"
             path.mkdir()
-            step = advance(path, 1, audit=4)
-            assert step.round is not None
-            labels = answer(path / "answers_0.csv", step.round.ids)
             kill_at(number, after)
-            try:
-                project(path).advance(6, labels, audit=4)
-                was_killed = False
-            except Killed:
-                was_killed = True
-                num_kills += 1
+            was_killed = False
+            labels = None
+            for _ in range(2):
+                try:
+                    step = project(path).advance(6, labels, audit=4)
+                except Killed:
+                    was_killed = True
+                    num_kills += 1
+                    monkeypatch.undo()
+                    step = project(path).advance(6, labels, audit=4)
+                assert step.round is not None
+                labels = answer(path / "answers_0.csv", step.round.ids)
             monkeypatch.undo()
-            project(path).advance(6, labels, audit=4)
             assert tree(path / "birds") == expected, (number, after)
             if not was_killed:
                 break
-    assert num_kills >= 8
+    assert num_kills == 16  # eight writes: settings, items, audit, labels, two rounds, histories
 
 
 def test_records_are_plain(tmp_path: Path) -> None:
