@@ -81,7 +81,8 @@ def job(cfg: DictConfig) -> None:
 def _query_and_show(cfg: DictConfig) -> None:
     console = terminal.console()
     step = query(cfg, console)
-    console.print(labeling.summary(step, Path(cfg.project)), soft_wrap=True)
+    for part in labeling.summary(step, Path(cfg.project)):
+        console.print(part, soft_wrap=True)
 
 
 def main() -> None:

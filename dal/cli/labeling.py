@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
 
 # Keys that belong to one call.
 FORGOTTEN = ("project", "labels", "more", "relabel")
+MAX_ROUNDS = 10  # that a terminal shows; project.csv has all
 PATHS = ("data.path", "ids", "cache_dir", "backbone.weights")
 
 
@@ -30,7 +30,11 @@ def with_remembered(arguments: Sequence[str]) -> list[str]:
     """
     from dal.labeling.folder import ProjectFolder
 
-    given = {_key(argument): argument for argument in arguments if "=" in argument}
+    given = {
+        _key(argument): argument
+        for argument in arguments
+        if "=" in argument and not argument.startswith("-")
+    }
     if any(argument.startswith("-") for argument in arguments) and "project" not in given:
         return list(arguments)  # such as --help
     if "project" not in given or not given["project"].partition("=")[2]:
@@ -41,8 +45,10 @@ def with_remembered(arguments: Sequence[str]) -> list[str]:
             f"Found no project in {folder.path}. Begin it with its data, for example "
             f"data=imagefolder data.path=DIR, or correct project=DIR."
         )
-    known = folder.settings.get("overrides", [])
-    return [*(line for line in known if _key(line) not in given), *arguments]
+    known = [line for line in folder.settings.get("overrides", []) if _key(line) not in given]
+    # Among the overrides: Hydra's flags come before or after them, with their values.
+    first = next(place for place, argument in enumerate(arguments) if argument in given.values())
+    return [*arguments[:first], *known, *arguments[first:]]
 
 
 def remembered(overrides: Sequence[str]) -> list[str]:
@@ -68,7 +74,7 @@ def made_from(resolved: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def summary(step: "Step", project: Path) -> Group:
+def summary(step: "Step", project: Path) -> list[Table | Text]:
     """How far the project is, and what to do next.
 
     Args:
@@ -80,28 +86,48 @@ def summary(step: "Step", project: Path) -> Group:
         parts.append(Text(f"{step.num_taken:,} answers taken over."))
     if step.history:
         parts.append(_history(step.history))
+        parts += [Text(line) for line in _meanings(step.history)]
     parts += [Text(note) for note in step.notes]
     parts += [Text(line) for line in _next(step, project)]
-    return Group(*parts)
+    return parts
 
 
 def _history(rows: Sequence[Mapping[str, Any]]) -> Table:
+    # Short names: the table should fit a terminal of 80 columns.
     columns = {
         "round": lambda row: str(row["round"]),
-        "strategy": lambda row: row["strategy"],
+        "by": lambda row: row["strategy"],
         "labels": lambda row: f"{row['num_labeled']:,}",
         "classes": lambda row: f"{row['num_classes']:,}",
         "cross-val.": lambda row: _percent(row["cross_validated_accuracy"]),
-        "audit (95%)": _audit,
-        "agreement": lambda row: _percent(row["agreement"]),
-        "unlabeled": lambda row: f"{row['num_unlabeled']:,}",
+        "audit": _audit,
+        "agrees": lambda row: _percent(row["agreement"]),
+        "left": lambda row: f"{row['num_unlabeled']:,}",
     }
     table = Table(box=None, pad_edge=False)
     for name in columns:
-        table.add_column(name, justify="left" if name == "strategy" else "right", no_wrap=True)
-    for row in rows:
+        table.add_column(name, justify="left" if name == "by" else "right", no_wrap=True)
+    for row in rows[-MAX_ROUNDS:]:
         table.add_row(*(show(row) for show in columns.values()))
     return table
+
+
+def _meanings(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    last = rows[-1]
+    lines = []
+    if last["cross_validated_accuracy"] is not None:
+        lines.append(
+            "cross-val.: accuracy by cross-validation on the labels, biased since these were "
+            "selected."
+        )
+    if last["audit_accuracy"] is not None:
+        lines.append(
+            f"audit: accuracy on {last['num_audited']:,} random items, with a 95% interval; "
+            "unbiased."
+        )
+    if last["agreement"] is not None:
+        lines.append("agrees: predictions that are those of the round before.")
+    return lines
 
 
 def _percent(share: float | None) -> str:
@@ -119,8 +145,8 @@ def _next(step: "Step", project: Path) -> list[str]:
     if step.round is not None and step.num_waiting:
         handed = "Handed out" if step.is_new else "Nothing new since"
         lines.append(
-            f"{handed} {project / step.round.name}: open page.html, fill in to_label.csv, or import "
-            "label_studio.json."
+            f"{handed} {project / step.round.name}: open page.html, fill in to_label.csv, or "
+            "import label_studio.json."
         )
         lines.append(
             f"Then: python -m dal.query project={project} "

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from dal.labeling.project import Project
 
 MAX_NAMED = 10  # items that a message names
+MAX_CHANGES = 2  # keys
 
 
 class Unlabeled:
@@ -64,6 +65,7 @@ class UnfinishedStep:
         self.num = num
         self.audit = audit
         self.notes: list[str] = []
+        self._check_source()
         self.datamodule = ALDataModule(
             Unlabeled(project.source), batch_size=project.batch_size, scale=project.scale
         )
@@ -83,24 +85,33 @@ class UnfinishedStep:
         known = self.folder.settings.get("id")
         return known or digest(self.folder.path.absolute().name, self.ids)
 
-    def _check_items(self) -> None:
-        """Compares the items with those of the last call, and records them."""
-        settings, earlier = self.folder.settings, self.folder.ids()
-        made_from = self.project.made_from
-        gone = [name for name in earlier if name not in self.index_of]
-        changes = [
-            f"{key} was {settings['made_from'].get(key)}, is {made_from.get(key)}"
-            for key in {**settings.get("made_from", {}), **made_from}
-            if settings and settings["made_from"].get(key) != made_from.get(key)
+    def _check_source(self) -> None:
+        """Compares what the project is made from with what it began with."""
+        before, now = self.folder.settings.get("made_from"), self.project.made_from
+        self.changes = [
+            f"{key} was {before.get(key)}, is {now.get(key)}"
+            for key in ({**before, **now} if before else ())
+            if before.get(key) != now.get(key)
         ]
-        if (changes and gone) or (earlier and len(gone) == len(earlier)):
-            what = "; ".join(changes) or f"none of its {len(earlier):,} items is there"
-            raise DataError(
-                f"Expected the data that the project in {self.folder.path} began with, got others: "
-                f"{what}. Name its own data, or begin another project with project=DIR."
-            )
-        if changes:
-            self.notes.append(f"The items are the same, though {'; '.join(changes)}.")
+        # The same items may be at another place.
+        if [change for change in self.changes if not change.partition(" ")[0].endswith(".path")]:
+            raise self._other_data("; ".join(self.changes[:MAX_CHANGES]))
+
+    def _other_data(self, what: str) -> DataError:
+        return DataError(
+            f"Expected the data that the project in {self.folder.path} began with, got others: "
+            f"{what}. Leave the data out to use its own, or begin another project with project=DIR."
+        )
+
+    def _check_items(self) -> None:
+        """Compares the items with those of the last call."""
+        earlier = self.folder.ids()
+        gone = [name for name in earlier if name not in self.index_of]
+        if gone and (self.changes or len(gone) == len(earlier)):
+            what = "; ".join(self.changes) or f"none of its {len(earlier):,} items is there"
+            raise self._other_data(what)
+        if self.changes:
+            self.notes.append(f"The items are the same, though {'; '.join(self.changes)}.")
         if gone:
             self.notes.append(
                 f"{len(gone):,} items are gone, and their labels are not used: {_listed(gone)}."
