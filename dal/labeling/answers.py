@@ -80,5 +80,9 @@ def _text_answers(text: str, path: Path, names: Names, project_id: str | None) -
             "there, and give the file that it exports."
         )
     if label_studio_exports.has_columns(first or ()):
-        return label_studio_exports.from_rows(found, path.name, names.label, project_id)
+        rows = [
+            (f"{path.name}, task {row.get('id')}, annotation {row['annotation_id']}", row)
+            for _, row in found
+        ]
+        return label_studio_exports.from_rows(rows, path.name, names.label, project_id)
     return records.answers(found, path.name, names)

@@ -7,7 +7,7 @@ from dal.errors import DataError, did_you_mean
 MAX_SHOWN = 12
 
 
-def find(columns: Sequence[str], name: str) -> int | None:
+def find(columns: Sequence[str], name: str, file: str) -> int | None:
     """Which column has a name; None if there is none.
 
     Upper and lower case, and white space around, make no difference unless two columns differ in
@@ -17,7 +17,7 @@ def find(columns: Sequence[str], name: str) -> int | None:
         DataError: If several columns could be meant.
 
     Example:
-        >>> find(["", "ID", "Label "], "label")
+        >>> find(["", "ID", "Label "], "label", "to_label.csv")
         2
     """
     for same in (str, _loosely):
@@ -25,7 +25,8 @@ def find(columns: Sequence[str], name: str) -> int | None:
         if len(found) > 1:
             names = ", ".join(repr(columns[number]) for number in found)
             raise DataError(
-                f"Expected one column {name!r}, got {len(found)}: {names}. Rename all but one."
+                f"Expected one column {name!r} in {file}, got {len(found)}: {names}. Rename all "
+                "but one."
             )
         if found:
             return found[0]

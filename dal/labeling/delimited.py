@@ -54,12 +54,12 @@ def answers(text: str, path: Path, names: Names, project_id: str | None) -> list
 def _read_rows(table: Table, file: str, names: Names) -> list[Answer]:
     found = []
     for name, option in ((names.id, "id_column"), (names.label, "label_column")):
-        column = columns_.find(table.columns, name)
+        column = columns_.find(table.columns, name, file)
         if column is None:
             raise columns_.missing(name, option, table.columns, file)
         found.append(column)
     item, label = found
-    who = columns_.find(table.columns, names.annotator)
+    who = columns_.find(table.columns, names.annotator, file)
     read = []
     for line, cells in table.rows:
         where = f"{file}, line {line}"
@@ -82,29 +82,30 @@ def _table(text: str, file: str, wanted: Sequence[str]) -> Table:
     if first_line.lower().startswith("sep=") and len(first_line.strip()) <= len("sep=") + 1:
         # How Excel is told, and tells, what separates the cells; a tab is stripped.
         start, delimiters = len(first_line), first_line.strip()[len("sep=") :] or "\t"
-    tables, errors = [], []
+    headers, errors = {}, []
     for delimiter in delimiters:
         try:
-            tables.append(_read(text, start, delimiter, file))
+            headers[delimiter] = _header(_rows(text, start, delimiter, file))
         except DataError as error:  # the first line has quotes that only another delimiter ends
             errors.append(error)
-    if not tables:
+    if not headers:
         raise errors[0]
 
-    def fit(table: Table) -> tuple[int, int]:
-        num_found = sum(columns_.find(table.columns, name) is not None for name in wanted)
-        is_export = label_studio_exports.has_columns(table.columns)
-        return num_found + 2 * is_export, len(table.columns)
+    def fit(delimiter: str) -> tuple[int, int]:
+        columns = headers[delimiter]
+        num_found = sum(columns_.find(columns, name, file) is not None for name in wanted)
+        return num_found + 2 * label_studio_exports.has_columns(columns), len(columns)
 
-    return max(tables, key=fit)
+    rows = _rows(text, start, max(headers, key=fit), file)
+    columns = _header(rows)
+    return Table(columns, _checked(rows, len(columns), file))
 
 
-def _read(text: str, start: int, delimiter: str, file: str) -> Table:
-    rows = _rows(text, start, delimiter, file)
+def _header(rows: Iterator[tuple[int, list[str]]]) -> list[str]:
     _, columns = next(rows, (0, []))
     while columns and not columns[-1].strip():
         columns.pop()  # a delimiter at the end of every line
-    return Table(columns, _checked(rows, len(columns), file))
+    return columns
 
 
 def _rows(text: str, start: int, delimiter: str, file: str) -> Iterator[tuple[int, list[str]]]:

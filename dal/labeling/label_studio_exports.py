@@ -7,7 +7,8 @@ nobody has annotated, if those are exported. In them, ``id`` is the number that 
 given to the task: the id of the item is ``item``, and that of the project is ``project``, both of
 which our tasks carry in ``data``.
 
-Predictions and drafts are nobody's answer.
+Predictions and drafts are nobody's answer. Of what JSON_MIN and CSV leave out, the tasks that
+people skipped, nobody can know; JSON has all there is.
 """
 
 import json
@@ -65,7 +66,9 @@ def from_rows(
         DataError: If they are not tasks of this project, nothing is called as the choices are, or
             an item has several classes.
     """
-    _check_project([(where, row) for where, row in rows], project_id, file)
+    if not rows:
+        return []  # nobody has annotated anything, and so there is no column for it
+    _check_project(rows, project_id, file)
     names = dict.fromkeys(name for _, row in rows for name in row)
     label = _find_label(names, label_column)
     if label is None and NEW_CLASS not in names:
@@ -214,24 +217,29 @@ def _nested(entry: object) -> list[Any]:
 
 
 def _one_class(chosen: Sequence[Any], written: Sequence[Any], where: str) -> str | None:
-    """The class that a person chose or wrote; None if neither."""
-    names = []
-    for value in (*chosen, *written):
-        if not isinstance(value, str):
+    """The class that a person wrote, or else chose; None if neither.
+
+    Where a prediction is shown, its class is chosen already when somebody writes another one.
+    """
+    for values in (written, chosen):
+        names = []
+        for value in values:
+            if not isinstance(value, str):
+                raise DataError(
+                    f"Expected one class in {where}, got {json.dumps(value)}. Use single choices "
+                    "without levels."
+                )
+            names.append(class_names.clean(value, where))
+        different = list(dict.fromkeys(name for name in names if name is not None))
+        if len(different) > 1:
+            shown = " and ".join(repr(name) for name in different)
             raise DataError(
-                f"Expected one class in {where}, got {json.dumps(value)}. Use single choices "
-                "without levels."
+                f"Expected one class in {where}, got {shown}. Correct it in Label Studio, with "
+                'choice="single" in the Choices of the labeling configuration, and export again.'
             )
-        names.append(class_names.clean(value, where))
-    different = list(dict.fromkeys(name for name in names if name is not None))
-    if len(different) > 1:
-        shown = " and ".join(repr(name) for name in different)
-        raise DataError(
-            f"Expected one class in {where}, got {shown}. Correct it in Label Studio, where "
-            'Choices should have choice="single" and a new class is written instead of a choice, '
-            "and export again."
-        )
-    return different[0] if different else None
+        if different:
+            return different[0]
+    return None
 
 
 def _annotator(annotation: Mapping[str, Any]) -> object:

@@ -18,7 +18,8 @@ def match_ids(answers: Sequence[Answer], ids: Collection[str]) -> tuple[list[Ans
 
     An id that is known stays as it is. Otherwise "./photos/a.jpg" is "a.jpg", and "a.jpg" is
     "2024/a.jpg", if there is only one item that it can be; white space around it, backslashes and
-    the Unicode form make no difference. What cannot be matched stays as it is, for
+    the Unicode form make no difference. Neither does an apostrophe before an id, by which tables
+    keep spreadsheet programs from changing it. What cannot be matched stays as it is, for
     :func:`dal.labeling.agreement.check_against` to name.
 
     Args:
@@ -37,9 +38,10 @@ def match_ids(answers: Sequence[Answer], ids: Collection[str]) -> tuple[list[Ans
         ('a.jpg', ["1 id matched by its path: './photos/a.jpg' is 'a.jpg'"])
     """
     known = ids if isinstance(ids, set | frozenset | dict) else frozenset(ids)
+    answers = _unmark(answers, known)
     places = {answer.id: answer.where for answer in answers if answer.id not in known}
     if not places:
-        return list(answers), []
+        return answers, []
     matched = {}
     for name, all_found in candidates(places, ids).items():
         whole = [item for item in all_found if normalized(item) == normalized(name)]
@@ -51,11 +53,21 @@ def match_ids(answers: Sequence[Answer], ids: Collection[str]) -> tuple[list[Ans
             )
         matched[name] = found[0]
     if not matched:
-        return list(answers), []
+        return answers, []
     first, num = next(iter(matched)), len(matched)
     note = f"{num:,} {'id' if num == 1 else 'ids'} matched by {'its' if num == 1 else 'their'} path"
     note += f": {first!r} is {matched[first]!r}" + (", …" if num > 1 else "")
     return [replace(a, id=matched.get(a.id, a.id)) for a in answers], [note]
+
+
+def _unmark(answers: Sequence[Answer], known: Collection[str]) -> list[Answer]:
+    """Takes away the apostrophe that keeps spreadsheet programs from changing an id like 0012."""
+    return [
+        replace(answer, id=answer.id[1:])
+        if answer.id.startswith("'") and answer.id not in known and answer.id[1:] in known
+        else answer
+        for answer in answers
+    ]
 
 
 def candidates(names: Iterable[str], ids: Collection[str]) -> dict[str, list[str]]:

@@ -156,7 +156,7 @@ def parquet_answers(path: Path, names: Names) -> list[Answer]:
     try:
         with parquet.ParquetFile(path) as file:
             columns = list(file.schema_arrow.names)
-            found = [columns_.find(columns, name) for name in names]
+            found = [columns_.find(columns, name, path.name) for name in names]
             for name, option, column in zip(
                 names, ("id_column", "label_column"), found, strict=False
             ):
