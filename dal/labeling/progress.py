@@ -63,7 +63,8 @@ def picture(rounds: Sequence[Progress], title: str = "") -> bytes:
         # A band and bars: two of a kind would hide each other.
         validations = _intervals((row.num_labeled, row.cv_low, row.cv_high) for row in rounds)
         if validations:
-            axes.fill_between(*zip(*validations, strict=True), color=ORANGE, alpha=0.15)
+            labels, lows, highs = zip(*validations, strict=True)
+            axes.fill_between(labels, lows, highs, color=ORANGE, alpha=0.15)
         for num_labeled, low, high in _intervals(
             (row.num_labeled, row.audit_low, row.audit_high) for row in rounds
         ):
@@ -74,7 +75,7 @@ def picture(rounds: Sequence[Progress], title: str = "") -> bytes:
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
         if axes.lines:
-            axes.legend(loc="lower right", frameon=False)
+            axes.legend(loc="best", frameon=False)
         else:
             axes.text(0.5, 0.5, "Nothing is known yet", ha="center", transform=axes.transAxes)
         if title:
