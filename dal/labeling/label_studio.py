@@ -52,6 +52,9 @@ def _task(pick: Pick, kind: Kind, project: str, pictures: Mapping[str, bytes]) -
     data["reason"] = pick.reason
     if pick.predicted is None:
         return {"data": data}
+    # People who write a new class often leave the prediction chosen: with it in the data, an export
+    # shows which of the two was theirs.
+    data["predicted"] = pick.predicted
     choice = {
         "from_name": LABEL,
         "to_name": SHOWN,

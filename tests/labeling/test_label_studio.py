@@ -23,7 +23,7 @@ def test_tasks_of_images() -> None:
     data = {"item": "b.jpg", "project": "mine", "rank": 1, "image": "data:image/jpeg;base64,/9g="}
     assert label_studio.tasks(picks, "mine") == [
         {
-            "data": {**data, "reason": "why"},
+            "data": {**data, "reason": "why", "predicted": "cat"},
             "predictions": [{"model_version": "dal", "score": 0.25, "result": [result]}],
         },
         {
