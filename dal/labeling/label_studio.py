@@ -52,6 +52,9 @@ def _task(pick: Pick, kind: Kind, project: str, pictures: Mapping[str, bytes]) -
     data["reason"] = pick.reason
     if pick.predicted is None:
         return {"data": data}
+    # People who write a new class often leave the prediction chosen: with it in the data, an export
+    # shows which of the two was theirs.
+    data["predicted"] = pick.predicted
     choice = {
         "from_name": LABEL,
         "to_name": SHOWN,
@@ -117,7 +120,7 @@ def _choice(name: str, number: int) -> dict[str, str]:
         )
     hotkey = {"hotkey": str(number)} if number <= MAX_HOTKEYS else {}
     if "$" in name:
-        # Label Studio would replace it, and the word that follows, by a field of the task. What it
-        # shows has another dollar sign; what it exports is the alias.
-        return {"value": name.replace("$", "\N{FULLWIDTH DOLLAR SIGN}"), "alias": name, **hotkey}
+        # Label Studio would replace it, and the word that follows, by a field of the task, unless
+        # an invisible character is between them. What it exports is the alias.
+        return {"value": name.replace("$", "$\N{WORD JOINER}"), "alias": name, **hotkey}
     return {"value": name, **hotkey}

@@ -73,9 +73,9 @@ def jpeg(image: Image.Image, size: Size = THUMBNAIL) -> bytes:
     upright = _in_eight_bits(ImageOps.exif_transpose(image))
     side = size.side
     while True:
-        shown = upright
-        if max(upright.size) > side:
-            shown = ImageOps.contain(upright, (side, side), Image.Resampling.LANCZOS)
+        scale = min(1.0, side / max(upright.size))
+        width, height = (max(1, round(scale * length)) for length in upright.size)
+        shown = upright.resize((width, height), Image.Resampling.LANCZOS)
         for quality in QUALITIES:
             content = io.BytesIO()
             # Pillow would copy the original's comment, which may be long.

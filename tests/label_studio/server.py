@@ -17,7 +17,6 @@ from typing import Any
 OWNER = "owner@example.org"
 PASSWORD = "a password of the test"
 TOKEN = "0123456789abcdef0123456789abcdef01234567"
-START_SECONDS = 120  # it creates some hundred tables
 
 # It should call nobody: no statistics of use, no reports of errors, no look for a new version.
 QUIET = {
@@ -125,12 +124,17 @@ def _opener(*handlers: urllib.request.BaseHandler) -> urllib.request.OpenerDirec
 
 
 @contextmanager
-def serving(program: str, folder: Path) -> Iterator[Person]:
+def serving(program: str, folder: Path, seconds: float) -> Iterator[Person]:
     """Starts Label Studio, and stops it in the end; gives its owner.
 
     Args:
         program: The command ``label-studio``.
         folder: For all that it writes.
+        seconds: How long starting may take: it creates its tables in hundreds of steps, which keep
+            a quiet core busy for 40 seconds.
+
+    Raises:
+        TimeoutError: If it does not start; with its last line.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -145,15 +149,15 @@ def serving(program: str, folder: Path) -> Iterator[Person]:
     with (folder / "server.log").open("wb") as log:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     try:
-        _wait(server, owner.url, folder / "server.log")
+        _wait(server, owner.url, seconds, folder / "server.log")
         yield owner
     finally:
         server.terminate()
         server.wait(timeout=20)
 
 
-def _wait(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
+def _wait(server: subprocess.Popen[bytes], url: str, seconds: float, log: Path) -> None:
+    deadline = time.monotonic() + seconds
     while True:
         try:
             _opener().open(f"{url}/health").close()

@@ -16,6 +16,7 @@ from dal.labeling.picks import Kind, Pick
 from tests.label_studio.server import Person, serving
 
 PROGRAM = os.environ.get("DAL_TEST_LABEL_STUDIO")  # the command label-studio
+SECONDS = float(os.environ.get("DAL_TEST_LABEL_STUDIO_SECONDS", "130"))  # to start it
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="run by tests/label_studio/run")
 
 CLASSES = ["cat", 'a "dog" & <b>', "under $10"]
@@ -25,7 +26,7 @@ CLASSES = ["cat", 'a "dog" & <b>', "under $10"]
 def owner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
     assert PROGRAM is not None
     try:
-        with serving(PROGRAM, tmp_path_factory.mktemp("label_studio")) as person:
+        with serving(PROGRAM, tmp_path_factory.mktemp("label_studio"), SECONDS) as person:
             yield person
     except TimeoutError as error:
         pytest.skip(f"Left out: labeling with a real Label Studio ({error})")
@@ -63,8 +64,10 @@ def answers(export: bytes) -> list[tuple[str, list[tuple[str, list[str]]]]]:
     ]
 
 
-def cells(row: dict[str, Any]) -> tuple[str, str, str, str]:
-    return row["item"], row["project"], row.get("label") or "", row.get("new_class") or ""
+def cells(row: dict[str, Any]) -> tuple[str, str, str, str, str]:
+    names = ("item", "project", "predicted", "label", "new_class")
+    item, project, predicted, label, new_class = (row.get(name) or "" for name in names)
+    return item, project, predicted, label, new_class
 
 
 def test_exports_carry_ids_and_answers(owner: Person) -> None:
@@ -93,11 +96,11 @@ def test_exports_carry_ids_and_answers(owner: Person) -> None:
         (ids[4], []),
     ]
     expected = [
-        (ids[0], "mine", "cat", ""),
-        (ids[0], "mine", "under $10", ""),
-        (ids[1], "mine", 'a "dog" & <b>', ""),
-        (ids[2], "mine", "", "Größe, „q“"),
-        (ids[3], "mine", "cat", "lynx"),
+        (ids[0], "mine", "cat", "cat", ""),
+        (ids[0], "mine", "cat", "under $10", ""),
+        (ids[1], "mine", "cat", 'a "dog" & <b>', ""),
+        (ids[2], "mine", "cat", "", "Größe, „q“"),
+        (ids[3], "mine", "cat", "cat", "lynx"),
     ]
     short = json.loads(owner.export(project, "JSON_MIN"))
     assert sorted(map(cells, short)) == sorted(expected)
