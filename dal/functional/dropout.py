@@ -60,7 +60,7 @@ def random_bytes(num_rows: int, num_bytes: int, generator: torch.Generator) -> T
     return words.view(torch.uint8)[:, :num_bytes]
 
 
-def dropped(
+def passes(
     features: Tensor, num_passes: int, dropout: float, generator: torch.Generator
 ) -> Iterator[Tensor]:
     """Features of which each entry is dropped by chance, once for each pass.
@@ -80,8 +80,8 @@ def dropped(
     Memory: N·P·D bytes, and three tensors as large as the features.
 
     Example:
-        >>> passes = list(dropped(torch.ones(1, 6), 2, 0.75, torch.Generator().manual_seed(1)))
-        >>> torch.cat(passes).unique()
+        >>> drawn = list(passes(torch.ones(1, 6), 2, 0.75, torch.Generator().manual_seed(1)))
+        >>> torch.cat(drawn).unique()
         tensor([0., 4.])
     """
     num_rows, num_features = features.shape
@@ -103,14 +103,14 @@ def num_mismatches(
     Args:
         features: ``(N, D)``.
         logits: Maps features ``(M, D)`` to logits ``(M, K)`` without mixing rows.
-        num_passes: As in :func:`dropped`.
-        dropout: As in :func:`dropped`.
-        generator: As in :func:`dropped`.
+        num_passes: As in :func:`passes`.
+        dropout: As in :func:`passes`.
+        generator: As in :func:`passes`.
 
     Returns:
         ``(N,)``, int64, in [0, P].
 
-    Memory: as :func:`dropped` for a block of 2048 rows.
+    Memory: as :func:`passes` for a block of 2048 rows.
 
     Example:
         The sum of 3 and −2 is negative if only the 3 is dropped, that of 1 and 1 never:
@@ -126,13 +126,13 @@ def num_mismatches(
         predicted = logits(rows).argmax(1)  # (M,)
         changed = [
             logits(other).argmax(1) != predicted
-            for other in dropped(rows, num_passes, dropout, generator)
+            for other in passes(rows, num_passes, dropout, generator)
         ]
         counts.append(torch.stack(changed).sum(0))
     return torch.cat(counts)
 
 
-def inconsistent(num_mismatches: Tensor, num_passes: int, num: int) -> tuple[Tensor, int]:
+def candidates(num_mismatches: Tensor, num_passes: int, num: int) -> tuple[Tensor, int]:
     """Rows whose prediction changes in more than half of the passes, or at all if these are few.
 
     Args:
@@ -146,7 +146,7 @@ def inconsistent(num_mismatches: Tensor, num_passes: int, num: int) -> tuple[Ten
         passes.
 
     Example:
-        >>> inconsistent(torch.tensor([0, 2, 1]), 3, 1)
+        >>> candidates(torch.tensor([0, 2, 1]), 3, 1)
         (tensor([1, 2]), 1)
     """
     majority = num_passes // 2 + 1

@@ -29,6 +29,8 @@ import math
 import torch
 from torch import Tensor
 
+CHUNK_ROWS = 1 << 12
+
 # Slopes below this many roundings of the weights cannot be told from 0.
 NUM_ROUNDINGS = 32
 
@@ -102,7 +104,7 @@ def flip_strengths(embeddings: Tensor, logits: Tensor, weight: Tensor, anchors: 
     Returns:
         ``(N,)``, at least 0; infinity where no ε changes the class.
 
-    Memory: N·(2E + 6K + 2A) entries.
+    Memory: 4096·(2E + 6K + 2A) entries.
 
     Example:
         Moved by ε·|3 − 1| along the only feature, the sum −z + 1.5 changes its sign at z = 1.5:
@@ -111,9 +113,13 @@ def flip_strengths(embeddings: Tensor, logits: Tensor, weight: Tensor, anchors: 
         >>> flip_strengths(z, torch.tensor([[0.5, 0.0]]), weight, torch.tensor([[3.0]]))
         tensor([0.2500])
     """
-    num_classes, size = weight.shape
-    if num_classes == 1:
+    if len(weight) == 1:
         return logits.new_full((len(logits),), torch.inf)
+    chunks = zip(embeddings.split(CHUNK_ROWS), logits.split(CHUNK_ROWS), strict=True)
+    return torch.cat([_flip_strengths(z, f, weight, anchors) for z, f in chunks])
+
+
+def _flip_strengths(embeddings: Tensor, logits: Tensor, weight: Tensor, anchors: Tensor) -> Tensor:
     # A part that all classes share changes no difference, and would cost digits.
     weight = weight - weight.mean(0)
     best, predicted = logits.max(1, keepdim=True)  # (N, 1)
@@ -125,11 +131,11 @@ def flip_strengths(embeddings: Tensor, logits: Tensor, weight: Tensor, anchors: 
     negligible = NUM_ROUNDINGS * torch.finfo(weight.dtype).eps * weight.norm(dim=1).max()
     steps = (best - logits).mul_(lengths).div_(slopes)
     steps[slopes <= negligible * lengths] = torch.inf
-    reached = farthest_distances(embeddings, anchors) / size**0.5  # at ε = 1, (N,)
+    reached = farthest_distances(embeddings, anchors) / weight.shape[1] ** 0.5  # at ε = 1, (N,)
     return torch.where(reached > 0, steps.amin(1) / reached, torch.inf)
 
 
-def flipped(strengths: Tensor, num: int, step: float) -> tuple[Tensor, float]:
+def candidates(strengths: Tensor, num: int, step: float) -> tuple[Tensor, float]:
     """Rows whose class changes at the least ε of a grid at which these are more than needed.
 
     Args:
@@ -141,7 +147,7 @@ def flipped(strengths: Tensor, num: int, step: float) -> tuple[Tensor, float]:
         Rows, ``(C,)``, int64, ascending; and ε. At ε = 1 there may be ``num`` rows or fewer.
 
     Example:
-        >>> flipped(torch.tensor([0.3, 0.1, 0.5]), 1, 0.2)
+        >>> candidates(torch.tensor([0.3, 0.1, 0.5]), 1, 0.2)
         (tensor([0, 1]), 0.4)
     """
     for multiple in range(1, math.ceil(1 / step)):

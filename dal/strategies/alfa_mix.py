@@ -12,11 +12,12 @@ from dal.strategies.strategy import Need, Selection
 
 
 class AlfaMix(ClusterStrategy):
-    """One example of each of B clusters of those whose class a little mixing changes.
+    """One example of each of B clusters of those that a step towards labeled ones reclassifies.
 
     The input of the last layer is mixed with the mean of each class, in the closed form of the
-    paper: see :mod:`dal.functional.mixing`. The share ε that is mixed in grows until more than B
-    examples change their class.
+    paper: see :mod:`dal.functional.mixing`. The bound ε of what is mixed in grows until more than B
+    examples change their predicted class. These are clustered by the same inputs, scaled to unit
+    length.
 
     Args:
         subset_size: As in :class:`Strategy`.
@@ -54,7 +55,7 @@ class AlfaMix(ClusterStrategy):
             embeddings, logits = query.embeddings(features), query.logits(features)
             return mixing.flip_strengths(embeddings, logits, weight, anchors)
 
-        candidates, epsilon = mixing.flipped(
+        candidates, epsilon = mixing.candidates(
             query.map_pool_features(strengths), query.num, self.epsilon_step
         )
         candidates = candidates.cpu()

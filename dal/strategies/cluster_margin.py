@@ -22,8 +22,8 @@ class ClusterMargin(Strategy):
     Raises:
         ConfigError: If an argument is out of range.
 
-    Memory: 10 bytes for each pair of candidates squared, see :func:`dal.functional.linkage.
-    peak_bytes`; whether the machine has it is checked before it is taken.
+    Memory: 20 bytes for each pair of candidates; whether the machine has it is checked before it is
+    taken.
 
     References:
         Citovsky et al. (2021), "Batch active learning at scale", algorithm 1.

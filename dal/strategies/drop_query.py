@@ -12,11 +12,12 @@ from dal.strategies.strategy import Need, Selection, offered
 
 
 class DropQuery(ClusterStrategy):
-    """One example of each of B clusters of those whose prediction features decide by chance.
+    """One example of each of B clusters of those whose predicted class depends on few features.
 
     Candidates are the examples whose predicted class changes in more than half of the passes with
-    dropped features; or in any pass, if those are fewer than 25·B. Without a head, or without
-    labels that it was fitted to, it is :class:`KMeans`.
+    dropped features; or in any pass, if those are fewer than 25·B. They are clustered by their
+    features, scaled to unit length. Without a head, or without labels that it was fitted to, it is
+    :class:`KMeans`.
 
     Args:
         subset_size: As in :class:`Strategy`.
@@ -67,7 +68,7 @@ class DropQuery(ClusterStrategy):
                 generator=query.generator,
             )
         )
-        candidates, least = feature_dropout.inconsistent(
+        candidates, least = feature_dropout.candidates(
             num_mismatches.cpu(), self.num_passes, query.num
         )
         rows = query.pool.take(candidates).load()

@@ -14,8 +14,8 @@ from dal.strategies.uncertainty import Margin
 class Tcm(Strategy):
     """:class:`TypiClust` while there are few labels, then :class:`Margin`.
 
-    Which of them selects depends on the number of labels alone, so that a resumed run agrees.
-    Without a head, which has a margin alone, it is TypiClust.
+    Which of them selects depends on the number of labels alone, so that a resumed run agrees. Only
+    a query without a head, which has no margins, is always answered by TypiClust.
 
     Args:
         subset_size: As in :class:`Strategy`.

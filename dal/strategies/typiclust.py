@@ -22,7 +22,8 @@ class TypiClust(Strategy):
         normalize: Whether features are scaled to unit length first, as the original does. The runs
             of Huseljic et al. (2024) took them as they are.
         max_clusters: There are |L| + B clusters, but at most this many; the original takes 500.
-            Above, a cluster gives several points, and differs less from a random sample.
+            With more labels than that, a cluster gives several points, and the selection is closer
+            to a random one.
 
     Raises:
         ConfigError: If ``max_clusters`` is below 1.

@@ -34,7 +34,7 @@ def test_bytes_are_uniform_and_independent() -> None:
 @pytest.mark.parametrize("share", [0.75, 0.5, 0.1])
 def test_the_expectation_stays(share: float) -> None:
     features = torch.ones(1000, 100)
-    (passed,) = dropout.dropped(features, 1, share, generator())
+    (passed,) = dropout.passes(features, 1, share, generator())
     kept = dropout.num_kept_levels(share) / 256
     assert kept == pytest.approx(1 - share, abs=1 / 512)
     assert passed.unique().tolist() == [0, pytest.approx(1 / kept)]
@@ -44,7 +44,7 @@ def test_the_expectation_stays(share: float) -> None:
 def test_passes_differ_and_features_stay() -> None:
     features = points(5, 0, 12)
     before = features.clone()
-    first, second = dropout.dropped(features, 2, 0.5, generator())
+    first, second = dropout.passes(features, 2, 0.5, generator())
     assert not torch.equal(first, second)
     assert torch.equal(features, before)
 
@@ -98,7 +98,7 @@ def test_the_inconsistent_are_most_of_the_time_or_at_all(
     num: int, num_passes: int, expected: tuple[int, int]
 ) -> None:
     counts = torch.tensor([0] * 10 + [1] * 30 + [2] * 30 + [3] * 20)
-    rows, least = dropout.inconsistent(counts, num_passes, num)
+    rows, least = dropout.candidates(counts, num_passes, num)
     assert (len(rows), least) == expected
     assert torch.equal(rows, (counts >= least).nonzero().flatten())
 

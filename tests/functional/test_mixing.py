@@ -99,6 +99,13 @@ def test_in_float32_the_same_rows_change() -> None:
     assert 500 < num_candidates < 2500  # of 3000: both outcomes are common
 
 
+def test_chunks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = draw(num=50)
+    whole = drawn.strengths()
+    monkeypatch.setattr(mixing, "CHUNK_ROWS", 7)
+    torch.testing.assert_close(drawn.strengths(), whole)
+
+
 def test_anchors_are_means_of_classes_and_of_all() -> None:
     labeled = torch.tensor([[1.0, 0.0], [3.0, 0.0], [0.0, 8.0]])
     labels = torch.tensor([3, 3, 1])
@@ -194,5 +201,5 @@ def test_epsilon_grows_until_more_rows_than_needed_change(
     num: int, step: float, expected: tuple[list[int], float]
 ) -> None:
     strengths = torch.tensor([0.1, 0.35, 0.6001, 0.75, 0.0, torch.inf, 1.0, 5.0])
-    rows, epsilon = mixing.flipped(strengths, num, step)
+    rows, epsilon = mixing.candidates(strengths, num, step)
     assert (rows.tolist(), epsilon) == expected
