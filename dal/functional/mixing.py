@@ -1,7 +1,7 @@
 r"""How far a row has to be moved towards the labeled ones until its predicted class changes.
 
 ALFA-Mix, closed form. Let the last layer be linear, f(z) = Wz + β, with y = argmax f(z) and g the
-gradient of −log p_y at z. For an anchor a, [Parvaneh2022] (equation 7) mix
+gradient of −log p_y at z. For an anchor a, [Parvaneh2022] mix in closed form
 
     z' = (1 − α) ⊙ z + α ⊙ a = z + α ⊙ (a − z),    α = ε/√E · ‖a − z‖ · g/‖g‖ ⊘ (a − z).
 
@@ -21,7 +21,7 @@ s* is finite unless g = 0, since Σ_j p_j b_j = ‖g‖. With g = 0 nothing move
 
 References:
     [Parvaneh2022] Parvaneh et al. (2022), "Active learning by feature mixing", section 3 and their
-    code, ``alpha_closed_form_approx``.
+    code, ``calculate_optimum_alpha``.
 """
 
 import math

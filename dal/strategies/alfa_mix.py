@@ -30,7 +30,7 @@ class AlfaMix(ClusterStrategy):
     Memory: 4·E bytes for each candidate and for each point of the sample.
 
     References:
-        Parvaneh et al. (2022), "Active learning by feature mixing", algorithm 1 and equation 7.
+        Parvaneh et al. (2022), "Active learning by feature mixing", algorithm 1, and their code.
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({Need.HEAD, Need.LABELS})
