@@ -40,6 +40,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 ALL = ["random", "margin", "entropy", "badge", "typiclust"]
+ALL += ["k_means", "drop_query", "alfa_mix", "cluster_margin", "tcm"]
 ALL += ["bait", "bait_exp", "bait_binary", "bait_diagonal"]
 
 

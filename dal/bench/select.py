@@ -152,9 +152,22 @@ def floor_flops(name: str, problem: Problem, strategy: "Strategy") -> float:
         return logits + 2 * n * k * d + 4 * n * k * d  # F, and every gain once
     if name == "badge":
         return logits + 2 * b * n * (k + d)
+    if name == "tcm":
+        name = "typiclust" if problem.num_labeled < 4 * b else "margin"
     if name == "typiclust":
-        num_clusters = min(problem.num_labeled + b, 500)
+        num_clusters = min(problem.num_labeled + b, getattr(strategy, "max_clusters", 500))
         return 2 * CLUSTERING_ITERATIONS * n * d * num_clusters
+    if name == "k_means":
+        num_points = min(n, (getattr(strategy, "max_points_per_centroid", None) or n) * b)
+        return 2 * (CLUSTERING_ITERATIONS * num_points + n) * d * b
+    if name == "drop_query":  # what its candidates cost depends on their number
+        return logits * (1 + getattr(strategy, "num_passes", 3))
+    if name == "alfa_mix":  # logits, gradients, slopes, anchors; and candidates as above
+        slopes = min(2 * logits, 2 * n * k * k)
+        return logits + slopes + 2 * n * min(k, problem.num_labeled) * d
+    if name == "cluster_margin":  # margins, and differences of pairs
+        num_candidates = min(n, getattr(strategy, "candidates_per_pick", 10) * b)
+        return logits + 3 * num_candidates**2 // 2 * d
     return 0 if name == "random" else logits
 
 

@@ -60,7 +60,8 @@ class Head(L.LightningModule):
         network: Makes the network, called as ``network(num_features=D, num_classes=K)``. It maps
             features ``(..., D)`` to logits ``(..., K)``, and its last layer is linear: it is a
             ``Linear``, a ``Sequential`` that ends with one, or a module that returns the input of
-            its last layer from a method ``embed(features)``.
+            its last layer from a method ``embed(features)``. Some strategies also need that layer:
+            such a module has it as an attribute ``last_layer``.
         optimizer: Makes the optimizer of the parameters.
         scheduler: Makes the schedule of its learning rate, which steps after every epoch. Its
             length (``T_max``) should be the trainer's ``max_epochs``.
@@ -122,6 +123,18 @@ class Head(L.LightningModule):
         for layer in list(self.network)[:-1]:
             features = layer(features)
         return features
+
+    @property
+    def last_layer(self) -> nn.Linear:
+        """The last layer, which maps embeddings to logits.
+
+        A network with a method ``embed`` has it as its own attribute ``last_layer``.
+        """
+        if isinstance(self.network, nn.Sequential):
+            return cast(nn.Linear, self.network[-1])
+        if isinstance(self.network, nn.Linear):
+            return self.network
+        return cast(nn.Linear, self.network.last_layer)
 
     def fit_posterior(self, features: Tensor) -> None:
         """Fits the Laplace posterior of the last layer, from which :meth:`sample` draws.

@@ -1,20 +1,29 @@
 """Selection strategies: which unlabeled examples to label next."""
 
+from dal.strategies.alfa_mix import AlfaMix
 from dal.strategies.badge import Badge
 from dal.strategies.bait import Bait, BaitBinary, BaitDiagonal, BaitExp
+from dal.strategies.cluster_margin import ClusterMargin
+from dal.strategies.drop_query import DropQuery
+from dal.strategies.k_means import KMeans
 from dal.strategies.query import Query
 from dal.strategies.random import Random
 from dal.strategies.strategy import Need, Selection, Strategy
+from dal.strategies.tcm import Tcm
 from dal.strategies.typiclust import TypiClust
 from dal.strategies.uncertainty import Entropy, LeastConfidence, Margin
 
 __all__ = [
+    "AlfaMix",
     "Badge",
     "Bait",
     "BaitBinary",
     "BaitDiagonal",
     "BaitExp",
+    "ClusterMargin",
+    "DropQuery",
     "Entropy",
+    "KMeans",
     "LeastConfidence",
     "Margin",
     "Need",
@@ -22,5 +31,6 @@ __all__ = [
     "Random",
     "Selection",
     "Strategy",
+    "Tcm",
     "TypiClust",
 ]

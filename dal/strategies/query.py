@@ -54,7 +54,25 @@ class Query:
     @cached_property
     def embedding_size(self) -> int:
         """E, the length of an embedding; D if the head is linear."""
-        return self._embed(self._no_features).shape[-1]
+        return self.embeddings(self._no_features).shape[-1]
+
+    @cached_property
+    def last_layer(self) -> nn.Linear:
+        """The last layer of the head, which maps embeddings to logits.
+
+        Raises:
+            ConfigError: If there is no head, or it does not say which layer that is.
+        """
+        if isinstance(self._fitted_head, nn.Linear):
+            return self._fitted_head
+        layer = getattr(self.head, "last_layer", None)
+        if not isinstance(layer, nn.Linear):
+            raise ConfigError(
+                f"Expected a head that is a Linear or has its last layer, a Linear, as an "
+                f"attribute `last_layer`, got {type(self.head).__name__}. Take dal.heads.Head; a "
+                "network of your own with a method `embed` needs the attribute too."
+            )
+        return layer
 
     @cached_property
     def pool_features(self) -> Tensor:
@@ -77,14 +95,14 @@ class Query:
         embeddings = torch.empty(len(self.pool), self.embedding_size, device=self.device)
         start = 0
         for features in self._chunks(self.pool):
-            embeddings[start : start + len(features)] = self._embed(features)
+            embeddings[start : start + len(features)] = self.embeddings(features)
             start += len(features)
         return embeddings
 
     @cached_property
     def labeled_embeddings(self) -> Tensor:
         """Inputs of the head's last layer for the labeled examples, ``(L, E)``, float32."""
-        return self._embed(self.labeled_features)
+        return self.embeddings(self.labeled_features)
 
     @cached_property
     def pool_logits(self) -> Tensor:
@@ -105,6 +123,53 @@ class Query:
     def labeled_probs(self) -> Tensor:
         """Class probabilities of the labeled examples, ``(L, K)``."""
         return self.labeled_logits.softmax(-1)
+
+    def embeddings(self, features: Tensor) -> Tensor:
+        """Inputs of the head's last layer, ``(M, E)``, for features that are given, ``(M, D)``.
+
+        The same tensor if the head is linear.
+
+        Raises:
+            ConfigError: If there is no head, or it does not say what its last layer takes.
+        """
+        if isinstance(self._fitted_head, nn.Linear):
+            return features
+        embed = getattr(self.head, "embed", None)
+        if embed is None:
+            raise ConfigError(
+                f"Expected a head that is a Linear or has a method `embed`, got "
+                f"{type(self.head).__name__}: without one the inputs of its last layer are not "
+                "known. Take dal.heads.Head(network=...)."
+            )
+        embeddings: Tensor = embed(features)
+        return embeddings
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Logits, ``(M, K)``, for features that are given, ``(M, D)``.
+
+        Raises:
+            ConfigError: If there is no head.
+            DataError: If they are not finite.
+        """
+        logits: Tensor = self._fitted_head(features)
+        # A sum is one fast pass; only where it is not finite the logits are looked at.
+        if not logits.sum().isfinite() and not logits.isfinite().all():
+            raise DataError(
+                "Expected finite logits, got NaN or infinity: the head has diverged. Lower "
+                "its learning rate (head.optimizer.lr) or scale the features down."
+            )
+        return logits
+
+    def map_pool_features(self, function: Callable[[Tensor], Tensor]) -> Tensor:
+        """``function`` of the features of the unlabeled examples, row by row.
+
+        Args:
+            function: Maps features ``(M, D)`` to ``(M, ...)`` without mixing rows.
+
+        Returns:
+            ``(U, ...)``. The features are not kept.
+        """
+        return self._joined(function(features) for features in self._chunks(self.pool))
 
     def map_pool(self, function: Callable[[Tensor], Tensor]) -> Tensor:
         """``function`` of the class probabilities of the unlabeled examples, row by row.
@@ -176,20 +241,7 @@ class Query:
     @cached_property
     def _embeds_by_identity(self) -> bool:
         probe = self._no_features
-        return self._embed(probe) is probe
-
-    def _embed(self, features: Tensor) -> Tensor:
-        if isinstance(self._fitted_head, nn.Linear):
-            return features
-        embed = getattr(self.head, "embed", None)
-        if embed is None:
-            raise ConfigError(
-                f"Expected a head that is a Linear or has a method `embed`, got "
-                f"{type(self.head).__name__}: without one the inputs of its last layer are not "
-                "known. Take dal.heads.Head(network=...)."
-            )
-        embeddings: Tensor = embed(features)
-        return embeddings
+        return self.embeddings(probe) is probe
 
     def _chunks(self, rows: FeatureRows) -> Iterator[Tensor]:
         """Features of some rows, ``(M, D)``, read again only if they have not been kept."""
@@ -201,14 +253,7 @@ class Query:
         if len(rows) == 0:
             yield self._fitted_head(self._no_features)
         for features in self._chunks(rows):
-            logits: Tensor = self._fitted_head(features)
-            # A sum is one fast pass; only where it is not finite the logits are looked at.
-            if not logits.sum().isfinite() and not logits.isfinite().all():
-                raise DataError(
-                    "Expected finite logits, got NaN or infinity: the head has diverged. Lower "
-                    "its learning rate (head.optimizer.lr) or scale the features down."
-                )
-            yield logits
+            yield self.logits(features)
 
     def _joined(self, parts: Iterator[Tensor]) -> Tensor:
         """Parts for consecutive rows of the pool as one tensor, ``(U, ...)``."""

@@ -32,7 +32,7 @@ class TwoLayers(nn.Module):
     def __init__(self, num_features: int, num_classes: int, num_hidden: int = 5) -> None:
         super().__init__()
         self.first = nn.Linear(num_features, num_hidden)
-        self.last = nn.Linear(num_hidden, num_classes)
+        self.last_layer = nn.Linear(num_hidden, num_classes)
 
     def embed(self, features: Tensor) -> Tensor:
         """Inputs of the last layer, ``(N, num_hidden)``."""
@@ -41,7 +41,7 @@ class TwoLayers(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits, ``(N, K)``."""
-        logits: Tensor = self.last(self.embed(features))
+        logits: Tensor = self.last_layer(self.embed(features))
         return logits
 
     def sample(self, features: Tensor, num: int, generator: torch.Generator) -> Tensor:

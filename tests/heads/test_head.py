@@ -22,14 +22,14 @@ class OfMyOwn(nn.Module):
     def __init__(self, num_features: int, num_classes: int) -> None:
         super().__init__()
         self.hidden = nn.Linear(num_features, 4)
-        self.last = nn.Linear(4, num_classes)
+        self.last_layer = nn.Linear(4, num_classes)
 
     def embed(self, features: Tensor) -> Tensor:
         embeddings: Tensor = self.hidden(features).tanh()
         return embeddings
 
     def forward(self, features: Tensor) -> Tensor:
-        logits: Tensor = self.last(self.embed(features))
+        logits: Tensor = self.last_layer(self.embed(features))
         return logits
 
 
@@ -44,14 +44,15 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
 def test_the_last_layer_of_the_embeddings_gives_the_logits(name: str) -> None:
     head = Head(6, 3, network=NETWORKS[name]).eval()
     features = torch.randn(7, 6)
-    last = head.network.last if name == "own" else list(head.network.children())[-1]
-    assert isinstance(last, nn.Linear)
-    assert torch.equal(last(head.embed(features)), head(features))
+    assert isinstance(head.last_layer, nn.Linear)
+    assert torch.equal(head.last_layer(head.embed(features)), head(features))
 
 
 def test_a_linear_head_embeds_by_identity() -> None:
     features = torch.randn(7, 6)
-    assert LinearHead(6, 3).embed(features) is features
+    head = LinearHead(6, 3)
+    assert head.embed(features) is features
+    assert head.last_layer is head.network
 
 
 @pytest.mark.parametrize("name", NETWORKS)

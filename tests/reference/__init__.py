@@ -6,7 +6,7 @@ A selection is a dict from each chosen position to its score when it was chosen,
 from collections.abc import Callable
 from typing import Any
 
-from tests.reference import bait, clusters, scoring, seeding
+from tests.reference import bait, candidates, clusters, scoring, seeding
 from tests.reference.bait import (
     Bait,
     DiagonalBait,
@@ -18,6 +18,13 @@ from tests.reference.bait import (
     one_hot,
     published_bait,
     top_factor,
+)
+from tests.reference.candidates import (
+    average_linkage,
+    flip_candidates,
+    nearest_rows,
+    num_mismatches,
+    round_robin,
 )
 from tests.reference.clusters import neighbor_distances, typicality, typiclust
 from tests.reference.scoring import (
@@ -37,6 +44,7 @@ __all__ = [
     "Bait",
     "DiagonalBait",
     "PublishedDiagonalBait",
+    "average_linkage",
     "badge",
     "binary_factor",
     "brier",
@@ -47,15 +55,19 @@ __all__ = [
     "epoch_rows",
     "fill_uniformly",
     "fisher",
+    "flip_candidates",
     "full_factor",
     "least_confidence",
     "logit_deviations",
     "lowest",
     "margin",
     "mean_height",
+    "nearest_rows",
     "neighbor_distances",
+    "num_mismatches",
     "one_hot",
     "published_bait",
+    "round_robin",
     "selections",
     "top_factor",
     "trapezoid",
@@ -69,4 +81,5 @@ selections: dict[str, Callable[[Any], list[int]]] = {
     **bait.selections,
     **seeding.selections,
     **clusters.selections,
+    **candidates.selections,
 }
