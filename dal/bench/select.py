@@ -155,6 +155,14 @@ def floor_flops(name: str, problem: Problem, strategy: "Strategy") -> float:
     if name == "typiclust":
         num_clusters = min(problem.num_labeled + b, 500)
         return 2 * CLUSTERING_ITERATIONS * n * d * num_clusters
+    if name == "core_set":
+        return 2 * n * problem.num_labeled * d
+    if name == "prob_cover":
+        # Clusters are small beside it: the balls for delta, and pairs with targets counted once.
+        balls, targets = (
+            min(n, getattr(strategy, option) or n) for option in ("delta_sample", "num_targets")
+        )
+        return 2 * d * (n * (problem.num_labeled + balls) + targets * (n - targets / 2))
     return 0 if name == "random" else logits
 
 

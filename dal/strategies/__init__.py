@@ -2,6 +2,8 @@
 
 from dal.strategies.badge import Badge
 from dal.strategies.bait import Bait, BaitBinary, BaitDiagonal, BaitExp
+from dal.strategies.core_set import CoreSet
+from dal.strategies.prob_cover import ProbCover
 from dal.strategies.query import Query
 from dal.strategies.random import Random
 from dal.strategies.strategy import Need, Selection, Strategy
@@ -14,10 +16,12 @@ __all__ = [
     "BaitBinary",
     "BaitDiagonal",
     "BaitExp",
+    "CoreSet",
     "Entropy",
     "LeastConfidence",
     "Margin",
     "Need",
+    "ProbCover",
     "Query",
     "Random",
     "Selection",

@@ -6,7 +6,7 @@ A selection is a dict from each chosen position to its score when it was chosen,
 from collections.abc import Callable
 from typing import Any
 
-from tests.reference import bait, clusters, scoring, seeding
+from tests.reference import bait, clusters, coverage, scoring, seeding
 from tests.reference.bait import (
     Bait,
     DiagonalBait,
@@ -20,6 +20,7 @@ from tests.reference.bait import (
     top_factor,
 )
 from tests.reference.clusters import neighbor_distances, typicality, typiclust
+from tests.reference.coverage import core_set, distance, is_less, prob_cover, pure_radius, purity
 from tests.reference.scoring import (
     brier,
     calibration_error,
@@ -41,6 +42,8 @@ __all__ = [
     "binary_factor",
     "brier",
     "calibration_error",
+    "core_set",
+    "distance",
     "draw_proportionally",
     "embedding",
     "entropy",
@@ -48,6 +51,7 @@ __all__ = [
     "fill_uniformly",
     "fisher",
     "full_factor",
+    "is_less",
     "least_confidence",
     "logit_deviations",
     "lowest",
@@ -55,7 +59,10 @@ __all__ = [
     "mean_height",
     "neighbor_distances",
     "one_hot",
+    "prob_cover",
     "published_bait",
+    "pure_radius",
+    "purity",
     "selections",
     "top_factor",
     "trapezoid",
@@ -69,4 +76,5 @@ selections: dict[str, Callable[[Any], list[int]]] = {
     **bait.selections,
     **seeding.selections,
     **clusters.selections,
+    **coverage.selections,
 }
