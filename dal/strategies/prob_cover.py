@@ -25,7 +25,8 @@ class ProbCover(Strategy):
         purity: The share of balls that are pure, in (0, 1]; the paper takes 0.95.
         num_classes: How many clusters. By default the classes of the head; without a head ``num``,
             as if one of each class were asked for, and at least 2.
-        delta_sample: How many balls to look at, drawn at random.
+        delta_sample: How many balls to look at, drawn at random. With 2,000 a share of 0.95 has a
+            standard error of 0.005.
         num_targets: Over how many of the examples not yet covered to count, drawn at random; all
             of them if None. Time is proportional to it. Candidates are always all.
 
@@ -44,7 +45,7 @@ class ProbCover(Strategy):
         delta: float | None = None,
         purity: float = 0.95,
         num_classes: int | None = None,
-        delta_sample: int = 5_000,
+        delta_sample: int = 2_000,
         num_targets: int | None = 50_000,
     ) -> None:
         super().__init__(subset_size)
