@@ -168,6 +168,14 @@ def floor_flops(name: str, problem: Problem, strategy: "Strategy") -> float:
     if name == "cluster_margin":  # margins, and differences of pairs
         num_candidates = min(n, getattr(strategy, "candidates_per_pick", 10) * b)
         return logits + 3 * num_candidates**2 // 2 * d
+    if name == "core_set":
+        return 2 * n * problem.num_labeled * d
+    if name == "prob_cover":
+        # Clusters are small beside it: the balls for delta, and pairs with targets counted once.
+        balls, targets = (
+            min(n, getattr(strategy, option) or n) for option in ("delta_sample", "num_targets")
+        )
+        return 2 * d * (n * (problem.num_labeled + balls) + targets * (n - targets / 2))
     return 0 if name == "random" else logits
 
 

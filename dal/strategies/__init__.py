@@ -4,8 +4,10 @@ from dal.strategies.alfa_mix import AlfaMix
 from dal.strategies.badge import Badge
 from dal.strategies.bait import Bait, BaitBinary, BaitDiagonal, BaitExp
 from dal.strategies.cluster_margin import ClusterMargin
+from dal.strategies.core_set import CoreSet
 from dal.strategies.drop_query import DropQuery
 from dal.strategies.k_means import KMeans
+from dal.strategies.prob_cover import ProbCover
 from dal.strategies.query import Query
 from dal.strategies.random import Random
 from dal.strategies.strategy import Need, Selection, Strategy
@@ -21,12 +23,14 @@ __all__ = [
     "BaitDiagonal",
     "BaitExp",
     "ClusterMargin",
+    "CoreSet",
     "DropQuery",
     "Entropy",
     "KMeans",
     "LeastConfidence",
     "Margin",
     "Need",
+    "ProbCover",
     "Query",
     "Random",
     "Selection",

@@ -6,7 +6,7 @@ A selection is a dict from each chosen position to its score when it was chosen,
 from collections.abc import Callable
 from typing import Any
 
-from tests.reference import bait, candidates, clusters, scoring, seeding
+from tests.reference import bait, candidates, clusters, coverage, scoring, seeding
 from tests.reference.bait import (
     Bait,
     DiagonalBait,
@@ -27,6 +27,7 @@ from tests.reference.candidates import (
     round_robin,
 )
 from tests.reference.clusters import neighbor_distances, typicality, typiclust
+from tests.reference.coverage import core_set, distance, is_less, prob_cover, pure_radius, purity
 from tests.reference.scoring import (
     brier,
     calibration_error,
@@ -49,6 +50,8 @@ __all__ = [
     "binary_factor",
     "brier",
     "calibration_error",
+    "core_set",
+    "distance",
     "draw_proportionally",
     "embedding",
     "entropy",
@@ -57,6 +60,7 @@ __all__ = [
     "fisher",
     "flip_candidates",
     "full_factor",
+    "is_less",
     "least_confidence",
     "logit_deviations",
     "lowest",
@@ -66,7 +70,10 @@ __all__ = [
     "neighbor_distances",
     "num_mismatches",
     "one_hot",
+    "prob_cover",
     "published_bait",
+    "pure_radius",
+    "purity",
     "round_robin",
     "selections",
     "top_factor",
@@ -82,4 +89,5 @@ selections: dict[str, Callable[[Any], list[int]]] = {
     **seeding.selections,
     **clusters.selections,
     **candidates.selections,
+    **coverage.selections,
 }
