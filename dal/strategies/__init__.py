@@ -2,6 +2,8 @@
 
 from dal.strategies.badge import Badge
 from dal.strategies.bait import Bait, BaitBinary, BaitDiagonal, BaitExp
+from dal.strategies.bald import Bald, BatchBald
+from dal.strategies.falcun import Falcun
 from dal.strategies.query import Query
 from dal.strategies.random import Random
 from dal.strategies.strategy import Need, Selection, Strategy
@@ -14,7 +16,10 @@ __all__ = [
     "BaitBinary",
     "BaitDiagonal",
     "BaitExp",
+    "Bald",
+    "BatchBald",
     "Entropy",
+    "Falcun",
     "LeastConfidence",
     "Margin",
     "Need",

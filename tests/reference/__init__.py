@@ -6,7 +6,7 @@ A selection is a dict from each chosen position to its score when it was chosen,
 from collections.abc import Callable
 from typing import Any
 
-from tests.reference import bait, clusters, scoring, seeding
+from tests.reference import bait, clusters, information, relevance, scoring, seeding
 from tests.reference.bait import (
     Bait,
     DiagonalBait,
@@ -20,6 +20,8 @@ from tests.reference.bait import (
     top_factor,
 )
 from tests.reference.clusters import neighbor_distances, typicality, typiclust
+from tests.reference.information import batch_bald, mutual_information
+from tests.reference.relevance import falcun
 from tests.reference.scoring import (
     brier,
     calibration_error,
@@ -38,6 +40,7 @@ __all__ = [
     "DiagonalBait",
     "PublishedDiagonalBait",
     "badge",
+    "batch_bald",
     "binary_factor",
     "brier",
     "calibration_error",
@@ -45,6 +48,7 @@ __all__ = [
     "embedding",
     "entropy",
     "epoch_rows",
+    "falcun",
     "fill_uniformly",
     "fisher",
     "full_factor",
@@ -53,6 +57,7 @@ __all__ = [
     "lowest",
     "margin",
     "mean_height",
+    "mutual_information",
     "neighbor_distances",
     "one_hot",
     "published_bait",
@@ -69,4 +74,6 @@ selections: dict[str, Callable[[Any], list[int]]] = {
     **bait.selections,
     **seeding.selections,
     **clusters.selections,
+    **information.selections,
+    **relevance.selections,
 }
