@@ -3,9 +3,11 @@
 from dal.strategies.alfa_mix import AlfaMix
 from dal.strategies.badge import Badge
 from dal.strategies.bait import Bait, BaitBinary, BaitDiagonal, BaitExp
+from dal.strategies.bald import Bald, BatchBald
 from dal.strategies.cluster_margin import ClusterMargin
 from dal.strategies.core_set import CoreSet
 from dal.strategies.drop_query import DropQuery
+from dal.strategies.falcun import Falcun
 from dal.strategies.k_means import KMeans
 from dal.strategies.prob_cover import ProbCover
 from dal.strategies.query import Query
@@ -22,10 +24,13 @@ __all__ = [
     "BaitBinary",
     "BaitDiagonal",
     "BaitExp",
+    "Bald",
+    "BatchBald",
     "ClusterMargin",
     "CoreSet",
     "DropQuery",
     "Entropy",
+    "Falcun",
     "KMeans",
     "LeastConfidence",
     "Margin",

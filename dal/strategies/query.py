@@ -31,6 +31,7 @@ class Query:
             as long as there is nothing to fit it to.
         num: How many positions to return, in [1, U].
         generator: The only source of randomness of a strategy; on the CPU.
+        known_classes: Number of classes, where it is known without a head.
     """
 
     pool: FeatureRows
@@ -39,6 +40,7 @@ class Query:
     head: nn.Module | None
     num: int
     generator: torch.Generator
+    known_classes: int | None = None
 
     @property
     def device(self) -> torch.device:
@@ -47,7 +49,13 @@ class Query:
 
     @cached_property
     def num_classes(self) -> int:
-        """K, the number of logits."""
+        """K, the number of logits; without a head, :attr:`known_classes`.
+
+        Raises:
+            ConfigError: If there is neither.
+        """
+        if self.head is None and self.known_classes is not None:
+            return self.known_classes
         logits: Tensor = self._fitted_head(self._no_features)
         return logits.shape[-1]
 
@@ -113,6 +121,16 @@ class Query:
     def pool_probs(self) -> Tensor:
         """Class probabilities of the unlabeled examples, ``(U, K)``. Memory: 4·U·K bytes."""
         return self.pool_logits.softmax(-1)
+
+    @cached_property
+    def pool_probs_by_class(self) -> Tensor:
+        """The same by class, ``(K, U)``, contiguous; computed by itself. Memory: 4·U·K bytes."""
+        probs = torch.empty(self.num_classes, len(self.pool), device=self.device)
+        start = 0
+        for logits in self._logits(self.pool):
+            probs[:, start : start + len(logits)] = logits.softmax(-1).mT
+            start += len(logits)
+        return probs
 
     @cached_property
     def labeled_logits(self) -> Tensor:
@@ -183,35 +201,70 @@ class Query:
         """
         return self._joined(function(logits.softmax(-1)) for logits in self._logits(self.pool))
 
-    def map_pool_samples(self, function: Callable[[Tensor], Tensor], num_samples: int) -> Tensor:
+    def map_pool_samples(
+        self, function: Callable[[Tensor], Tensor], num_samples: int, joint: bool = False
+    ) -> Tensor:
         """``function`` of class probabilities under sampled weights, row by row.
 
-        The samples come from the head's posterior, fitted to the labeled examples, and from
-        :attr:`generator`.
+        As :meth:`map_pool_logit_samples`, of which these are the softmax.
 
         Args:
             function: Maps probabilities ``(S, M, K)`` to ``(M, ...)`` without mixing rows.
             num_samples: S.
+            joint: Whether rows share the weights of a sample.
+        """
+        return self.map_pool_logit_samples(
+            lambda logits: function(logits.softmax(-1)), num_samples, joint
+        )
+
+    def map_pool_logit_samples(
+        self, function: Callable[[Tensor], Tensor], num_samples: int, joint: bool = False
+    ) -> Tensor:
+        """``function`` of logits under sampled weights, row by row.
+
+        The samples come from the head's posterior, fitted to the labeled examples, and from
+        :attr:`generator`; they do not depend on the chunks in which rows are read.
+
+        Args:
+            function: Maps logits ``(S, M, K)`` to ``(M, ...)`` without mixing rows.
+            num_samples: S.
+            joint: False if each row is judged by itself: its logits have the right distribution,
+                rows together do not. They come from the head's ``sample``, called for each chunk
+                with a generator in the same state. True if rows are compared with each other under
+                one sample: sample s has the same weights for all rows. They come from the head's
+                ``sample_functions``, at S passes of the head.
 
         Returns:
-            ``(U, ...)``. The probabilities are not kept.
+            ``(U, ...)``. The logits are not kept.
 
         Raises:
-            ConfigError: If the head has no method ``sample``.
+            ConfigError: If the head has no such method.
         """
-        sample = getattr(self._fitted_head, "sample", None)
-        if sample is None:
+        method = "sample_functions" if joint else "sample"
+        draw = getattr(self._fitted_head, method, None)
+        if draw is None:
             raise ConfigError(
                 f"Expected a head with a posterior, got {type(self.head).__name__}, which has no "
-                "method `sample`. Take one of dal.heads."
+                f"method `{method}`. Take one of dal.heads."
             )
         fit_posterior = getattr(self.head, "fit_posterior", None)
         if fit_posterior is not None:
             fit_posterior(self.labeled_features)
+        samples: Callable[[Tensor], Tensor]
+        if joint:
+            samples = draw(num_samples, self.generator)
+        else:
+            seed = int(torch.randint(2**63 - 1, (), generator=self.generator))
+            draws = torch.Generator()
+
+            def samples(rows: Tensor) -> Tensor:
+                drawn: Tensor = draw(rows, num_samples, draws.manual_seed(seed))
+                return drawn
+
         # As many rows as there are logits for, so that S samples take no more memory than one.
         chunk_rows = max(1, self._chunk_rows // num_samples)
         return self._joined(
-            function(sample(rows, num_samples, self.generator).softmax(-1))
+            function(samples(rows))
             for features in self._chunks(self.pool)
             for rows in features.split(chunk_rows)
         )

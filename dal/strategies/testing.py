@@ -11,7 +11,7 @@ In a test of your own::
 
 import copy
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -47,7 +47,12 @@ class TwoLayers(nn.Module):
     def sample(self, features: Tensor, num: int, generator: torch.Generator) -> Tensor:
         """Logits with normal noise, ``(num, N, K)``."""
         logits: Tensor = self(features)
-        return logits + torch.randn(num, *logits.shape, generator=generator)
+        return logits + torch.randn(num, 1, logits.shape[1], generator=generator)
+
+    def sample_functions(self, num: int, generator: torch.Generator) -> Callable[[Tensor], Tensor]:
+        """Functions to logits under weights with normal noise, ``(num, N, K)``."""
+        noise = torch.randn(num, *self.last.weight.mT.shape, generator=generator)
+        return lambda features: self(features) + self.embed(features) @ noise
 
 
 def make_query(

@@ -86,6 +86,17 @@ def test_samples_have_the_moments_of_the_posterior() -> None:
         for row, deviation in enumerate(deviations):
             std = samples[:, row].std(0)
             torch.testing.assert_close(std, torch.full((3,), deviation), rtol=0.03, atol=0)
+        functions = head.sample_functions(20_000, generator)(features)
+        torch.testing.assert_close(functions.mean(0), head(features), atol=0.05, rtol=0)
+        # Rows of one class share their weights, with the covariance zᵀ Σ z'; classes share none.
+        p_hat = head(labeled).softmax(1).amax(1)
+        z, z_labeled = head.embed(features), head.embed(labeled)
+        precision = 0.5 * torch.eye(5) + z_labeled.mT @ torch.diag(p_hat - p_hat**2) @ z_labeled
+        expected = z @ torch.linalg.inv(precision) @ z.mT  # (4, 4)
+        for k in range(3):
+            found = functions[:, :, k].mT.cov()
+            torch.testing.assert_close(found, expected, rtol=0, atol=0.05 * expected.max().item())
+        assert abs(functions[:, 0].mT.corrcoef() - torch.eye(3)).max() < 0.03
         again = torch.Generator().manual_seed(1)
         first = head.sample(features, 2, again)
         assert torch.equal(head.sample(features, 2, again.manual_seed(1)), first)
@@ -102,6 +113,18 @@ def test_without_labels_the_posterior_is_the_prior() -> None:
 def test_samples_need_a_posterior() -> None:
     with pytest.raises(RuntimeError, match="call of fit_posterior"):
         LinearHead(2, 2).sample(torch.zeros(1, 2), 1, torch.Generator())
+    with pytest.raises(RuntimeError, match="call of fit_posterior"):
+        LinearHead(2, 2).sample_functions(1, torch.Generator())
+
+
+def test_a_sample_of_some_rows_is_the_one_of_all() -> None:
+    head = LinearHead(4, 3)
+    with torch.no_grad():
+        head.fit_posterior(torch.randn(5, 4))
+        features = torch.randn(6, 4)
+        whole = head.sample(features, 7, torch.Generator().manual_seed(0))
+        part = head.sample(features[2:4], 7, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(part, whole[:, 2:4])
 
 
 class Quadratic(nn.Module):

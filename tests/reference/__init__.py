@@ -6,7 +6,16 @@ A selection is a dict from each chosen position to its score when it was chosen,
 from collections.abc import Callable
 from typing import Any
 
-from tests.reference import bait, candidates, clusters, coverage, scoring, seeding
+from tests.reference import (
+    bait,
+    candidates,
+    clusters,
+    coverage,
+    information,
+    relevance,
+    scoring,
+    seeding,
+)
 from tests.reference.bait import (
     Bait,
     DiagonalBait,
@@ -28,6 +37,8 @@ from tests.reference.candidates import (
 )
 from tests.reference.clusters import neighbor_distances, typicality, typiclust
 from tests.reference.coverage import core_set, distance, is_less, prob_cover, pure_radius, purity
+from tests.reference.information import batch_bald, mutual_information
+from tests.reference.relevance import falcun
 from tests.reference.scoring import (
     brier,
     calibration_error,
@@ -47,6 +58,7 @@ __all__ = [
     "PublishedDiagonalBait",
     "average_linkage",
     "badge",
+    "batch_bald",
     "binary_factor",
     "brier",
     "calibration_error",
@@ -56,6 +68,7 @@ __all__ = [
     "embedding",
     "entropy",
     "epoch_rows",
+    "falcun",
     "fill_uniformly",
     "fisher",
     "flip_candidates",
@@ -66,6 +79,7 @@ __all__ = [
     "lowest",
     "margin",
     "mean_height",
+    "mutual_information",
     "nearest_rows",
     "neighbor_distances",
     "num_mismatches",
@@ -90,4 +104,6 @@ selections: dict[str, Callable[[Any], list[int]]] = {
     **clusters.selections,
     **candidates.selections,
     **coverage.selections,
+    **information.selections,
+    **relevance.selections,
 }
