@@ -51,7 +51,7 @@ class TwoLayers(nn.Module):
 
     def sample_functions(self, num: int, generator: torch.Generator) -> Callable[[Tensor], Tensor]:
         """Functions to logits under weights with normal noise, ``(num, N, K)``."""
-        noise = torch.randn(num, *self.last.weight.mT.shape, generator=generator)
+        noise = torch.randn(num, *self.last_layer.weight.mT.shape, generator=generator)
         return lambda features: self(features) + self.embed(features) @ noise
 
 

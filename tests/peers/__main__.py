@@ -74,8 +74,9 @@ def make_environment(folder: Path) -> Path:
     python = folder / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*install, "-c", ROOT / "constraints.txt", "torch", *PACKAGES], check=True)
+    install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    constraints = str(ROOT / "constraints.txt")
+    subprocess.run([*install, "-c", constraints, "torch", *PACKAGES], check=True)
     return python
 
 
@@ -83,8 +84,10 @@ def draw_rows(num_rows: int, generator: torch.Generator) -> Tensor:
     """Clustered features of norm near 45, float32."""
     centers = torch.randn(40, NUM_FEATURES, generator=generator)
     assignment = torch.randint(40, (num_rows,), generator=generator)
-    rows = centers[assignment] + 0.45 * torch.randn(num_rows, NUM_FEATURES, generator=generator)
-    return 45 * rows / rows.norm(dim=1).mean()
+    noise = torch.randn(num_rows, NUM_FEATURES, generator=generator)
+    rows = centers[assignment] + 0.45 * noise
+    scaled: Tensor = 45 * rows / rows.norm(dim=1).mean()
+    return scaled
 
 
 def make_query(num_rows: int, num_labeled: int) -> Query:
@@ -190,8 +193,12 @@ def compare(folder: Path, python: Path, num_rows: int, console: Console) -> bool
             peer.shared,
         )
     started = time.perf_counter()
-    picks = information.batch_bald(samples, num_bald).positions.tolist()
+    generator = torch.Generator().manual_seed(0)
+    found = information.batch_bald(
+        samples.permute(1, 2, 0), num_bald, generator, max_configurations=10**5
+    )
     seconds = time.perf_counter() - started
+    picks = found.positions.tolist()
     add("batch_bald", "samples/batch_bald", picks, [seconds], num_bald)
     console.print(f"pool {num_rows} × {NUM_FEATURES}, K {NUM_CLASSES}, L {NUM_LABELED}, B {NUM}")
     console.print(table)

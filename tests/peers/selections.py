@@ -18,8 +18,8 @@ Arrays = Any  # a folder of arrays by name, as numpy.load returns it
 
 def unit(rows: np.ndarray) -> np.ndarray:
     """Rows of length one, in float64."""
-    rows = rows.astype(np.float64)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    scaled: np.ndarray = rows / np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
+    return scaled
 
 
 def split(problem: Arrays) -> tuple[np.ndarray, np.ndarray]:
@@ -118,7 +118,7 @@ def _positions(rows: Any, problem: Arrays) -> list[int]:
 def _head(problem: Arrays) -> Any:
     from skactiveml.base import SkactivemlClassifier
 
-    class Head(SkactivemlClassifier):
+    class Head(SkactivemlClassifier):  # type: ignore[misc]
         def __init__(self, classes: Any = None) -> None:
             super().__init__(classes=classes)
 
@@ -128,7 +128,8 @@ def _head(problem: Arrays) -> Any:
         def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
             logits = X.astype(np.float32) @ problem["weight"].T + problem["bias"]
             exponentials = np.exp(logits - logits.max(1, keepdims=True))
-            return exponentials / exponentials.sum(1, keepdims=True)
+            probs: np.ndarray = exponentials / exponentials.sum(1, keepdims=True)
+            return probs
 
     return Head(classes=list(range(len(problem["bias"]))))
 
