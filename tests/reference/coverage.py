@@ -41,10 +41,10 @@ def is_less(distance: float, delta: float) -> bool:
 
 def purity(distances: list[list[float]], clusters: list[int], delta: float) -> float:
     """The share of balls that hold rows of one cluster only."""
-    num_pure = 0
-    for to_all in distances:
-        inside = {clusters[y] for y, d in enumerate(to_all) if is_less(d, delta)}
-        num_pure += len(inside) <= 1
+    num_pure = sum(
+        all(clusters[y] == clusters[x] for y, d in enumerate(to_all) if is_less(d, delta))
+        for x, to_all in enumerate(distances)
+    )
     return num_pure / len(distances)
 
 
@@ -54,8 +54,8 @@ def pure_radius(units: Tensor, clusters: list[int], share: float) -> float:
     Purity changes at distances of pairs only: these are tried, and one above all of them.
     """
     distances = [[distance(x, y) for y in units] for x in units]
-    tried = {3.0}.union(*distances)
-    return max(delta for delta in tried if purity(distances, clusters, delta) >= share)
+    tried = sorted({3.0}.union(*distances), reverse=True)
+    return next(delta for delta in tried if purity(distances, clusters, delta) >= share)
 
 
 def prob_cover(
