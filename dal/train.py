@@ -45,6 +45,7 @@ def train(cfg: DictConfig, console: Console) -> "LearningCurve":
         key: instantiate(cfg[key], _convert_="all")
         for key in ("head", "strategy", "trainer", "logger")
     }
+    init = config.initial(cfg)
     datamodule = config.datamodule(cfg, parts["trainer"])
     live = LiveProgress(console, title(cfg), cfg.al.num_acq + 1, Series.current())
     if isinstance(datamodule.source, Embedded):
@@ -54,7 +55,7 @@ def train(cfg: DictConfig, console: Console) -> "LearningCurve":
         datamodule,
         parts["head"],
         parts["strategy"],
-        **cfg.al,
+        **{**cfg.al, "init": init},
         seed=cfg.seed,
         eval_split=cfg.eval_split,
         trainer=parts["trainer"],

@@ -40,7 +40,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 ALL = ["random", "margin", "entropy", "badge", "typiclust"]
-ALL += ["bait", "bait_exp", "bait_binary", "bait_diagonal"]
+ALL += ["k_means", "drop_query", "alfa_mix", "cluster_margin", "tcm"]
+ALL += ["bait", "bait_exp", "bait_binary", "bait_diagonal", "core_set", "prob_cover"]
 
 
 @pytest.mark.usefixtures("small")
@@ -52,6 +53,7 @@ def test_a_selection_prints_every_strategy(capsys: pytest.CaptureFixture[str]) -
     for name in ALL:
         assert name in out
         assert figures[name]["peak_bytes"] > 2**25
+    assert figures["prob_cover"]["floor_seconds"] > figures["core_set"]["floor_seconds"] > 0
     assert figures["bait"]["floor_seconds"] > figures["bait_exp"]["floor_seconds"] > 0
 
 

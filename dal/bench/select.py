@@ -152,9 +152,32 @@ def floor_flops(name: str, problem: Problem, strategy: "Strategy") -> float:
         return logits + 2 * n * k * d + 4 * n * k * d  # F, and every gain once
     if name == "badge":
         return logits + 2 * b * n * (k + d)
+    if name == "batch_bald":
+        return logits * (1 + getattr(strategy, "num_samples", 0))
+    if name == "tcm":
+        name = "typiclust" if problem.num_labeled < 4 * b else "margin"
     if name == "typiclust":
-        num_clusters = min(problem.num_labeled + b, 500)
+        num_clusters = min(problem.num_labeled + b, getattr(strategy, "max_clusters", 500))
         return 2 * CLUSTERING_ITERATIONS * n * d * num_clusters
+    if name == "k_means":
+        num_points = min(n, (getattr(strategy, "max_points_per_centroid", None) or n) * b)
+        return 2 * (CLUSTERING_ITERATIONS * num_points + n) * d * b
+    if name == "drop_query":  # what its candidates cost depends on their number
+        return logits * (1 + getattr(strategy, "num_passes", 3))
+    if name == "alfa_mix":  # logits, gradients, slopes, anchors; and candidates as above
+        slopes = min(2 * logits, 2 * n * k * k)
+        return logits + slopes + 2 * n * min(k, problem.num_labeled) * d
+    if name == "cluster_margin":  # margins, and differences of pairs
+        num_candidates = min(n, getattr(strategy, "candidates_per_pick", 10) * b)
+        return logits + 3 * num_candidates**2 // 2 * d
+    if name == "core_set":
+        return 2 * n * problem.num_labeled * d
+    if name == "prob_cover":
+        # Clusters are small beside it: the balls for delta, and pairs with targets counted once.
+        balls, targets = (
+            min(n, getattr(strategy, option) or n) for option in ("delta_sample", "num_targets")
+        )
+        return 2 * d * (n * (problem.num_labeled + balls) + targets * (n - targets / 2))
     return 0 if name == "random" else logits
 
 
@@ -167,9 +190,12 @@ def _measured(
     console: Console,
 ) -> tuple[Timings, int]:
     from dal.runtime import devices
+    from dal.strategies import Need
+
+    has_posterior = Need.POSTERIOR in strategy.needs
 
     def selection() -> None:
-        strategy(make_query(problem, features, device))
+        strategy(make_query(problem, features, device, has_posterior))
         devices.synchronized_time(device)
 
     devices.reset_peak(device)
@@ -204,18 +230,31 @@ def draw_features(problem: Problem, num_features: int) -> "torch.Tensor":
     return features
 
 
-def make_query(problem: Problem, features: "torch.Tensor", device: "torch.device") -> "Query":
-    """A query of a problem's size, to a random linear head of which some rows are sure."""
+def make_query(
+    problem: Problem,
+    features: "torch.Tensor",
+    device: "torch.device",
+    has_posterior: bool = False,
+) -> "Query":
+    """A query of a problem's size, to a random linear head of which some rows are sure.
+
+    With ``has_posterior`` it is a head of :mod:`dal.heads`, which loads Lightning.
+    """
     import torch
 
     from dal.data import FeatureRows
     from dal.strategies import Query
 
     generator = torch.Generator().manual_seed(1)
-    head = torch.nn.Linear(features.shape[1], problem.num_classes).requires_grad_(False)
+    linear = torch.nn.Linear(features.shape[1], problem.num_classes).requires_grad_(False)
     # Logits of standard deviation 2: some examples certain, some not.
-    head.weight.copy_(2 / 45 * torch.randn(head.weight.shape, generator=generator))
-    head.bias.zero_()
+    linear.weight.copy_(2 / 45 * torch.randn(linear.weight.shape, generator=generator))
+    linear.bias.zero_()
+    head: torch.nn.Module = linear
+    if has_posterior:
+        from dal.heads import Head
+
+        head = Head(features.shape[1], problem.num_classes, network=lambda **_: linear).eval()
     indices = torch.arange(len(features))
     num_labeled = problem.num_labeled
     return Query(

@@ -1,19 +1,24 @@
 """The root schema of the configuration, and what a composed one describes."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import MISSING, DictConfig, OmegaConf
+
+from dal.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
     import lightning as L
 
     from dal.data import ALDataModule, Source
+    from dal.strategies import Strategy
 
 
 def folder() -> Path:
@@ -95,6 +100,59 @@ def register() -> None:
     ConfigStore.instance().store(name="schema", node=Root)
     ConfigStore.instance().store(name="extract_schema", node=ExtractRoot)
     ConfigStore.instance().store(name="query_schema", node=QueryRoot)
+
+
+def initial(config: DictConfig) -> "str | Strategy":
+    """What ``al.init`` names: a draw, or a strategy, with the arguments of its file.
+
+    Args:
+        config: The whole configuration.
+
+    Raises:
+        ConfigError: If there is no such draw or file, or the strategy needs a head or labels.
+    """
+    from dal.data import INITIAL_DRAWS
+
+    name = config.al.init
+    if name in INITIAL_DRAWS:
+        return cast(str, name)
+    files = _strategy_files()
+    if name not in files:
+        raise ConfigError(
+            f"Unknown al.init '{name}'. {did_you_mean(name, [*INITIAL_DRAWS, *files])}"
+        )
+
+    # With the rest of the configuration, which a file may refer to.
+    whole = cast("dict[str, Any]", OmegaConf.to_container(config))
+
+    def build(file: Path) -> "Strategy":
+        nested = OmegaConf.create({**whole, "strategy": OmegaConf.load(file)})
+        return cast("Strategy", instantiate(nested.strategy, _convert_="all"))
+
+    strategy = build(files[name])
+    if strategy.needs:
+        able = set(INITIAL_DRAWS)
+        for other, file in files.items():
+            with suppress(Exception):  # a file that cannot be built is none to name
+                able |= set() if build(file).needs else {other}
+        raise ConfigError(
+            f"Expected al.init without need of a head or labels, got '{name}', which needs "
+            f"{' and '.join(sorted(strategy.needs))}. Known: {', '.join(sorted(able))}."
+        )
+    return strategy
+
+
+def _strategy_files() -> dict[str, Path]:
+    """The files of the group ``strategy`` by name, those of ``--config-dir`` included."""
+    sources = [
+        Path(source.path)
+        for source in HydraConfig.get().runtime.config_sources
+        if source.schema == "file"
+    ]
+    # Of two files with one name Hydra takes the first.
+    return {
+        file.stem: file for source in reversed(sources) for file in source.glob("strategy/*.yaml")
+    }
 
 
 def datamodule(config: DictConfig, trainer: Callable[..., "L.Trainer"]) -> "ALDataModule":

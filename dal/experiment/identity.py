@@ -21,7 +21,7 @@ IGNORED_ON_RESUME = (
     "trainer.strategy",
 )
 
-# What version 0.1 called keys and classes, and the value that keys it lacked would have had.
+# What earlier versions called keys and classes, and the values of the keys that they lacked.
 RENAMED_KEYS = {
     "features": "extraction",
 }
@@ -31,6 +31,7 @@ ADDED_KEYS = {
     "data.scale": "none",
     "extraction.skip_broken": False,
     "strategy.candidate": "diagonal",
+    "strategy.max_clusters": 500,
     "data.splits.train": "train",
     "data.splits.test": "test",
 }

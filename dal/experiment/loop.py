@@ -6,13 +6,13 @@ from contextlib import nullcontext
 from functools import cached_property
 
 import lightning as L
+import torch
 from torch import Tensor
 
-from dal import randomness
-from dal.data import INITIAL_DRAWS, ALDataModule
+from dal.data import ALDataModule
 from dal.data.datamodule import EVAL_SPLITS
 from dal.errors import ConfigError, DataError, RecordError, did_you_mean
-from dal.experiment import plot, provenance
+from dal.experiment import initial, plot, provenance
 from dal.experiment.curve import CycleResult, Diagnostics, LearningCurve
 from dal.experiment.cycle import Cycle
 from dal.experiment.record import ACQUISITIONS, Progress, RunDirectory
@@ -38,7 +38,8 @@ class ALLoop:
         num_init: Examples labeled at the start.
         acq_size: Examples selected in a cycle, B.
         num_acq: Number of selections.
-        init: How the start is drawn, ``"random"`` or ``"class_balanced"``.
+        init: How the start comes about: drawn, ``"random"`` or ``"class_balanced"``, or selected
+            by a strategy that needs neither head nor labels.
         seed: Of every random number in the run, at least 0.
         eval_split: ``"test"``, or ``"dev"`` for the choice of hyperparameters.
         trainer: Makes the trainer of a cycle, called as ``trainer(callbacks=[...])``.
@@ -60,7 +61,7 @@ class ALLoop:
         num_init: int = 10,
         acq_size: int = 10,
         num_acq: int = 20,
-        init: str = "random",
+        init: str | Strategy = "random",
         seed: int = 0,
         eval_split: str = "test",
         trainer: Callable[..., L.Trainer] = DEFAULT_TRAINER,
@@ -77,8 +78,7 @@ class ALLoop:
         ):
             if value < least:
                 raise ConfigError(f"Expected `{name}` of at least {least}, got {value}.")
-        if init not in INITIAL_DRAWS:
-            raise ConfigError(f"Unknown `init` '{init}'. {did_you_mean(init, INITIAL_DRAWS)}")
+        initial.check(init)
         if eval_split not in EVAL_SPLITS:
             hint = did_you_mean(eval_split, EVAL_SPLITS)
             raise ConfigError(f"Unknown `eval_split` '{eval_split}'. {hint}")
@@ -187,28 +187,38 @@ class ALLoop:
                 f"{self.acq_size} × {self.num_acq} = {budget} examples, got {pool.num_unlabeled}. "
                 "Ask for fewer, or lower dev_fraction."
             )
-        initial = self.datamodule.initial_draw(
-            self.num_init, self.init, randomness.stream(self.seed, 0, "initial pool")
-        )
         self.datamodule.eval_dataloader(self.eval_split)  # refuses now, not after a long fit
-        if record:
-            self._record_start(record, initial)
+        device = trainers.build(self.trainer).strategy.root_device
+        current = provenance.describe(self.datamodule, device) if record else {}
+        if record and self._progress.acquired:
+            provenance.check(record.read_summary(), current, record.path)
+            self._check_initial_draw(record, device)
         self._progress = self.processes.shared(self._progress)
         if not self._progress.acquired:
-            self._progress.acquired.append(initial)
+            chosen = None
+            if self.processes.is_first:
+                chosen = initial.choose(
+                    self.init, self.datamodule, self.num_init, self.seed, device
+                )
+            chosen = self.processes.shared(chosen)
+            assert chosen is not None
+            if record:
+                record.write_summary({"finished": False, **current, **chosen.facts})
+                record.write_acquisitions([chosen.indices], self.datamodule.describe)
+            self._progress.acquired.append(chosen.indices)
         for indices in self._progress.acquired:
             self.datamodule.label(indices)
 
-    def _record_start(self, record: RunDirectory, initial: Tensor) -> None:
-        """Records what the run is made from, or checks that it is what the run began with."""
-        device = trainers.build(self.trainer).strategy.root_device
-        current = provenance.describe(self.datamodule, device)
-        if not self._progress.acquired:
-            record.write_summary({"finished": False, **current})
-            record.write_acquisitions([initial], self.datamodule.describe)
+    def _check_initial_draw(self, record: RunDirectory, device: torch.device) -> None:
+        """Checks that the initial pool of the record would be drawn again.
+
+        One that a strategy selected is taken as it is: it may have taken long, and clusters or
+        neighbors may be others on another machine.
+        """
+        if not isinstance(self.init, str):
             return
-        provenance.check(record.read_summary(), current, record.path)
-        if not initial.equal(self._progress.acquired[0]):
+        drawn = initial.choose(self.init, self.datamodule, self.num_init, self.seed, device)
+        if not drawn.indices.equal(self._progress.acquired[0]):
             raise RecordError(
                 f"Expected to draw the initial pool that {record.path / ACQUISITIONS} holds, drew "
                 "another one: the file has been changed, or another version has written it. "

@@ -1,11 +1,25 @@
 """Clusters and nearest neighbors of points, by faiss."""
 
-import torch  # noqa: I001  # before faiss: the other order has hung worker processes
+from typing import NamedTuple  # noqa: I001  # torch is first
+
+import torch  # before faiss: the other order has hung worker processes
 import faiss
 import numpy as np
 from torch import Tensor
 
 NUM_ITERATIONS = 25  # of k-means; the default of faiss
+
+
+class Clusters(NamedTuple):
+    """The clusters of N rows; some may be empty.
+
+    Attributes:
+        assignment: Cluster of every row, ``(N,)``, int64, on the CPU.
+        centres: Of every cluster, ``(num, D)``, float32, on the CPU.
+    """
+
+    assignment: Tensor
+    centres: Tensor
 
 
 def k_means(features: Tensor, num: int, seed: int) -> Tensor:
@@ -29,6 +43,35 @@ def k_means(features: Tensor, num: int, seed: int) -> Tensor:
         >>> assignment == assignment[0]
         tensor([ True, False,  True, False])
     """
+    return clusters(features, num, seed, max_points_per_centroid=None).assignment
+
+
+def clusters(
+    features: Tensor, num: int, seed: int, max_points_per_centroid: int | None
+) -> Clusters:
+    """Clusters by k-means, whose centres are those of a sample if there are many rows.
+
+    Args:
+        features: ``(N, D)``.
+        num: Number of clusters, in [1, N].
+        seed: Of the sample and of the initial centres, in [0, 2³¹).
+        max_points_per_centroid: The centres are fitted to a random sample of this many rows for
+            each cluster if there are more; to all rows if None.
+
+    Returns:
+        Every row, of the sample or not, is in the cluster whose centre is nearest to it.
+
+    Raises:
+        ValueError: If ``num`` is out of range.
+
+    Memory: as :func:`k_means`, and a float32 copy of the sample.
+
+    Example:
+        >>> features = torch.tensor([[0.0], [9.0], [1.0], [10.0]])
+        >>> clusters(features, 2, seed=0, max_points_per_centroid=None).centres.sort(0).values
+        tensor([[0.5000],
+                [9.5000]])
+    """
     rows = _float32_rows(features)
     if not 1 <= num <= len(rows):
         raise ValueError(f"Expected `num` in [1, {len(rows)}], got {num}.")
@@ -38,11 +81,12 @@ def k_means(features: Tensor, num: int, seed: int) -> Tensor:
         niter=NUM_ITERATIONS,
         seed=seed,
         min_points_per_centroid=1,
-        # Otherwise faiss takes a sample of 256 points for each centroid.
-        max_points_per_centroid=len(rows),
+        # Not given, faiss takes a sample of 256 points for each centroid.
+        max_points_per_centroid=max_points_per_centroid or len(rows),
     )
     model.train(rows)
-    return torch.from_numpy(model.index.search(rows, 1)[1].ravel())  # (N, 1) -> (N,)
+    assignment = torch.from_numpy(model.index.search(rows, 1)[1].ravel())  # (N, 1) -> (N,)
+    return Clusters(assignment, torch.from_numpy(model.centroids))
 
 
 def neighbor_distances(features: Tensor, num: int) -> Tensor:

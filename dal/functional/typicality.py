@@ -85,7 +85,13 @@ def ranked_clusters(assignment: Tensor, is_labeled: Tensor) -> list[int]:
     return sorted(kept, key=lambda cluster: (int(num_labeled[cluster]), -int(sizes[cluster])))
 
 
-def select(features: Tensor, num_labeled: int, num: int, generator: torch.Generator) -> Selection:
+def select(
+    features: Tensor,
+    num_labeled: int,
+    num: int,
+    generator: torch.Generator,
+    max_clusters: int = MAX_CLUSTERS,
+) -> Selection:
     """The most typical points of the clusters that have the fewest labels.
 
     Clusters are visited in the order of :func:`ranked_clusters`, round after round. A visit takes
@@ -98,6 +104,7 @@ def select(features: Tensor, num_labeled: int, num: int, generator: torch.Genera
         num_labeled: L, at least 0.
         num: How many points to select, in [1, U].
         generator: Of the seed of k-means and of the uniform rest; on the CPU.
+        max_clusters: There are L + ``num`` clusters, but at most this many.
 
     Returns:
         Positions in the pool, in [0, U), and how they came about.
@@ -116,7 +123,7 @@ def select(features: Tensor, num_labeled: int, num: int, generator: torch.Genera
     num_pool = len(features) - num_labeled
     if not 1 <= num <= num_pool:
         raise ValueError(f"Expected `num` in [1, {num_pool}], got {num}.")
-    num_clusters = min(num_labeled + num, MAX_CLUSTERS)
+    num_clusters = min(num_labeled + num, max_clusters)
     seed = int(torch.randint(2**31 - 1, (), generator=generator))
     assignment = clustering.k_means(features, num_clusters, seed)
     is_labeled = torch.arange(len(features)) < num_labeled

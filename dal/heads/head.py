@@ -60,7 +60,8 @@ class Head(L.LightningModule):
         network: Makes the network, called as ``network(num_features=D, num_classes=K)``. It maps
             features ``(..., D)`` to logits ``(..., K)``, and its last layer is linear: it is a
             ``Linear``, a ``Sequential`` that ends with one, or a module that returns the input of
-            its last layer from a method ``embed(features)``.
+            its last layer from a method ``embed(features)``. Some strategies also need that layer:
+            such a module has it as an attribute ``last_layer``.
         optimizer: Makes the optimizer of the parameters.
         scheduler: Makes the schedule of its learning rate, which steps after every epoch. Its
             length (``T_max``) should be the trainer's ``max_epochs``.
@@ -123,8 +124,20 @@ class Head(L.LightningModule):
             features = layer(features)
         return features
 
+    @property
+    def last_layer(self) -> nn.Linear:
+        """The last layer, which maps embeddings to logits.
+
+        A network with a method ``embed`` has it as its own attribute ``last_layer``.
+        """
+        if isinstance(self.network, nn.Sequential):
+            return cast(nn.Linear, self.network[-1])
+        if isinstance(self.network, nn.Linear):
+            return self.network
+        return cast(nn.Linear, self.network.last_layer)
+
     def fit_posterior(self, features: Tensor) -> None:
-        """Fits the Laplace posterior of the last layer, from which :meth:`sample` draws.
+        """Fits the Laplace posterior of the last layer, from which samples are drawn.
 
         Args:
             features: Of the labeled examples, ``(L, D)``.
@@ -134,26 +147,60 @@ class Head(L.LightningModule):
         )
 
     def sample(self, features: Tensor, num: int, generator: torch.Generator) -> Tensor:
-        """Logits under weights that are drawn from the posterior.
+        """Logits with the posterior distribution of each row by itself.
+
+        f + √(zᵀ Σ z)·ε, with one ε per sample and class for all rows: rows are compared under the
+        same draws, which ranks them with less noise, but together they do not follow the
+        posterior. :meth:`sample_functions` draws rows together, at S times the cost.
 
         Args:
             features: ``(N, D)``.
             num: Number of samples, S.
-            generator: The randomness; on the CPU.
+            generator: The randomness; on the CPU. What it gives does not depend on N.
 
         Returns:
-            ``(S, N, K)``. Each row's logits are drawn by themselves: samples do not share weights
-            across rows.
+            ``(S, N, K)``.
 
         Raises:
             RuntimeError: If :meth:`fit_posterior` has not been called since the fit.
         """
-        if self.precision_factor.numel() == 0:
-            raise RuntimeError("Expected a call of fit_posterior before sample.")
+        factor = self._fitted_factor()
         logits: Tensor = self(features)
-        noise = torch.randn(num, *logits.shape, generator=generator).to(logits)  # (S, N, K)
-        deviations = laplace.logit_deviations(self.embed(features), self.precision_factor)
-        return logits + deviations[:, None] * noise
+        noise = torch.randn(num, 1, logits.shape[-1], generator=generator).to(logits)  # (S, 1, K)
+        deviations = laplace.logit_deviations(self.embed(features), factor)
+        return torch.addcmul(logits, deviations[:, None], noise)
+
+    def sample_functions(self, num: int, generator: torch.Generator) -> Callable[[Tensor], Tensor]:
+        """Functions drawn from the posterior, each with the same weights for all rows.
+
+        What is asked of several rows together, such as how much their labels say about each other,
+        needs these; :meth:`sample` is for one row at a time.
+
+        Args:
+            num: Number of functions, S.
+            generator: The randomness; on the CPU.
+
+        Returns:
+            Maps features ``(N, D)`` to the logits under each draw, ``(S, N, K)``.
+
+        Raises:
+            RuntimeError: If :meth:`fit_posterior` has not been called since the fit.
+        """
+        deviations = laplace.weight_deviations(  # (S, E, K)
+            self._fitted_factor(), num, self.num_classes, generator
+        )
+        side_by_side = deviations.movedim(0, 1).flatten(1)  # (E, S K): one product for all draws
+
+        def logits(features: Tensor) -> Tensor:
+            differences = (self.embed(features) @ side_by_side).unflatten(1, (num, -1))  # (N, S, K)
+            return cast(Tensor, self(features) + differences.movedim(1, 0))
+
+        return logits
+
+    def _fitted_factor(self) -> Tensor:
+        if self.precision_factor.numel() == 0:
+            raise RuntimeError("Expected a call of fit_posterior before a sample is drawn.")
+        return self.precision_factor
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The optimizer and its schedule.

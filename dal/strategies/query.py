@@ -31,6 +31,7 @@ class Query:
             as long as there is nothing to fit it to.
         num: How many positions to return, in [1, U].
         generator: The only source of randomness of a strategy; on the CPU.
+        known_classes: Number of classes, where it is known without a head.
     """
 
     pool: FeatureRows
@@ -39,6 +40,7 @@ class Query:
     head: nn.Module | None
     num: int
     generator: torch.Generator
+    known_classes: int | None = None
 
     @property
     def device(self) -> torch.device:
@@ -47,14 +49,38 @@ class Query:
 
     @cached_property
     def num_classes(self) -> int:
-        """K, the number of logits."""
+        """K, the number of logits; without a head, :attr:`known_classes`.
+
+        Raises:
+            ConfigError: If there is neither.
+        """
+        if self.head is None and self.known_classes is not None:
+            return self.known_classes
         logits: Tensor = self._fitted_head(self._no_features)
         return logits.shape[-1]
 
     @cached_property
     def embedding_size(self) -> int:
         """E, the length of an embedding; D if the head is linear."""
-        return self._embed(self._no_features).shape[-1]
+        return self.embeddings(self._no_features).shape[-1]
+
+    @cached_property
+    def last_layer(self) -> nn.Linear:
+        """The last layer of the head, which maps embeddings to logits.
+
+        Raises:
+            ConfigError: If there is no head, or it does not say which layer that is.
+        """
+        if isinstance(self._fitted_head, nn.Linear):
+            return self._fitted_head
+        layer = getattr(self.head, "last_layer", None)
+        if not isinstance(layer, nn.Linear):
+            raise ConfigError(
+                f"Expected a head that is a Linear or has its last layer, a Linear, as an "
+                f"attribute `last_layer`, got {type(self.head).__name__}. Take dal.heads.Head; a "
+                "network of your own with a method `embed` needs the attribute too."
+            )
+        return layer
 
     @cached_property
     def pool_features(self) -> Tensor:
@@ -77,14 +103,14 @@ class Query:
         embeddings = torch.empty(len(self.pool), self.embedding_size, device=self.device)
         start = 0
         for features in self._chunks(self.pool):
-            embeddings[start : start + len(features)] = self._embed(features)
+            embeddings[start : start + len(features)] = self.embeddings(features)
             start += len(features)
         return embeddings
 
     @cached_property
     def labeled_embeddings(self) -> Tensor:
         """Inputs of the head's last layer for the labeled examples, ``(L, E)``, float32."""
-        return self._embed(self.labeled_features)
+        return self.embeddings(self.labeled_features)
 
     @cached_property
     def pool_logits(self) -> Tensor:
@@ -97,6 +123,16 @@ class Query:
         return self.pool_logits.softmax(-1)
 
     @cached_property
+    def pool_probs_by_class(self) -> Tensor:
+        """The same by class, ``(K, U)``, contiguous; computed by itself. Memory: 4·U·K bytes."""
+        probs = torch.empty(self.num_classes, len(self.pool), device=self.device)
+        start = 0
+        for logits in self._logits(self.pool):
+            probs[:, start : start + len(logits)] = logits.softmax(-1).mT
+            start += len(logits)
+        return probs
+
+    @cached_property
     def labeled_logits(self) -> Tensor:
         """Logits of the labeled examples, ``(L, K)``."""
         return torch.cat(list(self._logits(self.labeled)))
@@ -105,6 +141,53 @@ class Query:
     def labeled_probs(self) -> Tensor:
         """Class probabilities of the labeled examples, ``(L, K)``."""
         return self.labeled_logits.softmax(-1)
+
+    def embeddings(self, features: Tensor) -> Tensor:
+        """Inputs of the head's last layer, ``(M, E)``, for features that are given, ``(M, D)``.
+
+        The same tensor if the head is linear.
+
+        Raises:
+            ConfigError: If there is no head, or it does not say what its last layer takes.
+        """
+        if isinstance(self._fitted_head, nn.Linear):
+            return features
+        embed = getattr(self.head, "embed", None)
+        if embed is None:
+            raise ConfigError(
+                f"Expected a head that is a Linear or has a method `embed`, got "
+                f"{type(self.head).__name__}: without one the inputs of its last layer are not "
+                "known. Take dal.heads.Head(network=...)."
+            )
+        embeddings: Tensor = embed(features)
+        return embeddings
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Logits, ``(M, K)``, for features that are given, ``(M, D)``.
+
+        Raises:
+            ConfigError: If there is no head.
+            DataError: If they are not finite.
+        """
+        logits: Tensor = self._fitted_head(features)
+        # A sum is one fast pass; only where it is not finite the logits are looked at.
+        if not logits.sum().isfinite() and not logits.isfinite().all():
+            raise DataError(
+                "Expected finite logits, got NaN or infinity: the head has diverged. Lower "
+                "its learning rate (head.optimizer.lr) or scale the features down."
+            )
+        return logits
+
+    def map_pool_features(self, function: Callable[[Tensor], Tensor]) -> Tensor:
+        """``function`` of the features of the unlabeled examples, row by row.
+
+        Args:
+            function: Maps features ``(M, D)`` to ``(M, ...)`` without mixing rows.
+
+        Returns:
+            ``(U, ...)``. The features are not kept.
+        """
+        return self._joined(function(features) for features in self._chunks(self.pool))
 
     def map_pool(self, function: Callable[[Tensor], Tensor]) -> Tensor:
         """``function`` of the class probabilities of the unlabeled examples, row by row.
@@ -118,35 +201,70 @@ class Query:
         """
         return self._joined(function(logits.softmax(-1)) for logits in self._logits(self.pool))
 
-    def map_pool_samples(self, function: Callable[[Tensor], Tensor], num_samples: int) -> Tensor:
+    def map_pool_samples(
+        self, function: Callable[[Tensor], Tensor], num_samples: int, joint: bool = False
+    ) -> Tensor:
         """``function`` of class probabilities under sampled weights, row by row.
 
-        The samples come from the head's posterior, fitted to the labeled examples, and from
-        :attr:`generator`.
+        As :meth:`map_pool_logit_samples`, of which these are the softmax.
 
         Args:
             function: Maps probabilities ``(S, M, K)`` to ``(M, ...)`` without mixing rows.
             num_samples: S.
+            joint: Whether rows share the weights of a sample.
+        """
+        return self.map_pool_logit_samples(
+            lambda logits: function(logits.softmax(-1)), num_samples, joint
+        )
+
+    def map_pool_logit_samples(
+        self, function: Callable[[Tensor], Tensor], num_samples: int, joint: bool = False
+    ) -> Tensor:
+        """``function`` of logits under sampled weights, row by row.
+
+        The samples come from the head's posterior, fitted to the labeled examples, and from
+        :attr:`generator`; they do not depend on the chunks in which rows are read.
+
+        Args:
+            function: Maps logits ``(S, M, K)`` to ``(M, ...)`` without mixing rows.
+            num_samples: S.
+            joint: False if each row is judged by itself: its logits have the right distribution,
+                rows together do not. They come from the head's ``sample``, called for each chunk
+                with a generator in the same state. True if rows are compared with each other under
+                one sample: sample s has the same weights for all rows. They come from the head's
+                ``sample_functions``, at S passes of the head.
 
         Returns:
-            ``(U, ...)``. The probabilities are not kept.
+            ``(U, ...)``. The logits are not kept.
 
         Raises:
-            ConfigError: If the head has no method ``sample``.
+            ConfigError: If the head has no such method.
         """
-        sample = getattr(self._fitted_head, "sample", None)
-        if sample is None:
+        method = "sample_functions" if joint else "sample"
+        draw = getattr(self._fitted_head, method, None)
+        if draw is None:
             raise ConfigError(
                 f"Expected a head with a posterior, got {type(self.head).__name__}, which has no "
-                "method `sample`. Take one of dal.heads."
+                f"method `{method}`. Take one of dal.heads."
             )
         fit_posterior = getattr(self.head, "fit_posterior", None)
         if fit_posterior is not None:
             fit_posterior(self.labeled_features)
+        samples: Callable[[Tensor], Tensor]
+        if joint:
+            samples = draw(num_samples, self.generator)
+        else:
+            seed = int(torch.randint(2**63 - 1, (), generator=self.generator))
+            draws = torch.Generator()
+
+            def samples(rows: Tensor) -> Tensor:
+                drawn: Tensor = draw(rows, num_samples, draws.manual_seed(seed))
+                return drawn
+
         # As many rows as there are logits for, so that S samples take no more memory than one.
         chunk_rows = max(1, self._chunk_rows // num_samples)
         return self._joined(
-            function(sample(rows, num_samples, self.generator).softmax(-1))
+            function(samples(rows))
             for features in self._chunks(self.pool)
             for rows in features.split(chunk_rows)
         )
@@ -176,20 +294,7 @@ class Query:
     @cached_property
     def _embeds_by_identity(self) -> bool:
         probe = self._no_features
-        return self._embed(probe) is probe
-
-    def _embed(self, features: Tensor) -> Tensor:
-        if isinstance(self._fitted_head, nn.Linear):
-            return features
-        embed = getattr(self.head, "embed", None)
-        if embed is None:
-            raise ConfigError(
-                f"Expected a head that is a Linear or has a method `embed`, got "
-                f"{type(self.head).__name__}: without one the inputs of its last layer are not "
-                "known. Take dal.heads.Head(network=...)."
-            )
-        embeddings: Tensor = embed(features)
-        return embeddings
+        return self.embeddings(probe) is probe
 
     def _chunks(self, rows: FeatureRows) -> Iterator[Tensor]:
         """Features of some rows, ``(M, D)``, read again only if they have not been kept."""
@@ -201,14 +306,7 @@ class Query:
         if len(rows) == 0:
             yield self._fitted_head(self._no_features)
         for features in self._chunks(rows):
-            logits: Tensor = self._fitted_head(features)
-            # A sum is one fast pass; only where it is not finite the logits are looked at.
-            if not logits.sum().isfinite() and not logits.isfinite().all():
-                raise DataError(
-                    "Expected finite logits, got NaN or infinity: the head has diverged. Lower "
-                    "its learning rate (head.optimizer.lr) or scale the features down."
-                )
-            yield logits
+            yield self.logits(features)
 
     def _joined(self, parts: Iterator[Tensor]) -> Tensor:
         """Parts for consecutive rows of the pool as one tensor, ``(U, ...)``."""

@@ -116,9 +116,7 @@ class Strategy(ABC):
         """
         missing = self.needs - offered(query)
         if missing:
-            others = sorted(
-                other.__name__ for other in _known_strategies() if other.needs <= offered(query)
-            )
+            others = names_of_able(offered(query))
             needed = " and ".join(sorted(missing))
             raise ConfigError(
                 f"{type(self).__name__} needs {needed}, and the query has none. Strategies that "
@@ -162,6 +160,11 @@ def offered(query: Query) -> frozenset[Need]:
         Need.POSTERIOR: hasattr(query.head, "sample"),
     }
     return frozenset(need for need in Need if has[need])
+
+
+def names_of_able(offered: frozenset[Need]) -> list[str]:
+    """Names of the known strategies that need no more than is offered, sorted."""
+    return sorted(known.__name__ for known in _known_strategies() if known.needs <= offered)
 
 
 def _known_strategies(of: type[Strategy] = Strategy) -> Iterator[type[Strategy]]:

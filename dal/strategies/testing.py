@@ -11,7 +11,7 @@ In a test of your own::
 
 import copy
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -32,7 +32,7 @@ class TwoLayers(nn.Module):
     def __init__(self, num_features: int, num_classes: int, num_hidden: int = 5) -> None:
         super().__init__()
         self.first = nn.Linear(num_features, num_hidden)
-        self.last = nn.Linear(num_hidden, num_classes)
+        self.last_layer = nn.Linear(num_hidden, num_classes)
 
     def embed(self, features: Tensor) -> Tensor:
         """Inputs of the last layer, ``(N, num_hidden)``."""
@@ -41,13 +41,18 @@ class TwoLayers(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits, ``(N, K)``."""
-        logits: Tensor = self.last(self.embed(features))
+        logits: Tensor = self.last_layer(self.embed(features))
         return logits
 
     def sample(self, features: Tensor, num: int, generator: torch.Generator) -> Tensor:
         """Logits with normal noise, ``(num, N, K)``."""
         logits: Tensor = self(features)
-        return logits + torch.randn(num, *logits.shape, generator=generator)
+        return logits + torch.randn(num, 1, logits.shape[1], generator=generator)
+
+    def sample_functions(self, num: int, generator: torch.Generator) -> Callable[[Tensor], Tensor]:
+        """Functions to logits under weights with normal noise, ``(num, N, K)``."""
+        noise = torch.randn(num, *self.last_layer.weight.mT.shape, generator=generator)
+        return lambda features: self(features) + self.embed(features) @ noise
 
 
 def make_query(

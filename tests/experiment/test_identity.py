@@ -47,6 +47,15 @@ def test_a_moved_class_and_a_renamed_key_are_the_same_run() -> None:
     assert differences(NOW, moved) == []
 
 
+def test_a_key_that_was_added_since_has_its_default() -> None:
+    before = {**NOW, "strategy": {"_target_": "dal.strategies.TypiClust", "normalize": True}}
+    now = copy.deepcopy(before)
+    now["strategy"]["max_clusters"] = 500  # type: ignore[index]
+    assert differences(before, now) == []
+    now["strategy"]["max_clusters"] = 2000  # type: ignore[index]
+    assert differences(before, now) == ["strategy.max_clusters: 500 → 2000"]
+
+
 def test_another_class_or_value_is_another_run() -> None:
     other = copy.deepcopy(NOW)
     other["head"]["_target_"] = "dal.heads.Head"  # type: ignore[index]

@@ -10,10 +10,10 @@ from tests.functional.test_clustering import points
 
 
 def select(
-    features: Tensor, num_labeled: int, num: int, seed: int = 0
+    features: Tensor, num_labeled: int, num: int, seed: int = 0, max_clusters: int = 500
 ) -> tuple[list[int], typicality.Selection]:
     generator = torch.Generator().manual_seed(seed)
-    selection = typicality.select(features, num_labeled, num, generator)
+    selection = typicality.select(features, num_labeled, num, generator, max_clusters)
     return selection.positions.tolist(), selection
 
 
@@ -80,11 +80,10 @@ def test_all_clusters_small_is_uniform() -> None:
     assert len(runs) > 1
 
 
-def test_more_than_the_clusters_goes_round(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(typicality, "MAX_CLUSTERS", 4)
+def test_more_than_the_clusters_goes_round() -> None:
     features = points(60, 3)
     expected = reference.typiclust(features.double(), 10, 40, assignment(features, 4))
-    positions, selection = select(features, 10, 40)
+    positions, selection = select(features, 10, 40, max_clusters=4)
     assert positions == list(expected)
     assert selection.num_clusters == 4
     assert selection.num_uniform == 0

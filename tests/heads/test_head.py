@@ -22,14 +22,14 @@ class OfMyOwn(nn.Module):
     def __init__(self, num_features: int, num_classes: int) -> None:
         super().__init__()
         self.hidden = nn.Linear(num_features, 4)
-        self.last = nn.Linear(4, num_classes)
+        self.last_layer = nn.Linear(4, num_classes)
 
     def embed(self, features: Tensor) -> Tensor:
         embeddings: Tensor = self.hidden(features).tanh()
         return embeddings
 
     def forward(self, features: Tensor) -> Tensor:
-        logits: Tensor = self.last(self.embed(features))
+        logits: Tensor = self.last_layer(self.embed(features))
         return logits
 
 
@@ -44,14 +44,15 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
 def test_the_last_layer_of_the_embeddings_gives_the_logits(name: str) -> None:
     head = Head(6, 3, network=NETWORKS[name]).eval()
     features = torch.randn(7, 6)
-    last = head.network.last if name == "own" else list(head.network.children())[-1]
-    assert isinstance(last, nn.Linear)
-    assert torch.equal(last(head.embed(features)), head(features))
+    assert isinstance(head.last_layer, nn.Linear)
+    assert torch.equal(head.last_layer(head.embed(features)), head(features))
 
 
 def test_a_linear_head_embeds_by_identity() -> None:
     features = torch.randn(7, 6)
-    assert LinearHead(6, 3).embed(features) is features
+    head = LinearHead(6, 3)
+    assert head.embed(features) is features
+    assert head.last_layer is head.network
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -85,6 +86,17 @@ def test_samples_have_the_moments_of_the_posterior() -> None:
         for row, deviation in enumerate(deviations):
             std = samples[:, row].std(0)
             torch.testing.assert_close(std, torch.full((3,), deviation), rtol=0.03, atol=0)
+        functions = head.sample_functions(20_000, generator)(features)
+        torch.testing.assert_close(functions.mean(0), head(features), atol=0.05, rtol=0)
+        # Rows of one class share their weights, with the covariance zᵀ Σ z'; classes share none.
+        p_hat = head(labeled).softmax(1).amax(1)
+        z, z_labeled = head.embed(features), head.embed(labeled)
+        precision = 0.5 * torch.eye(5) + z_labeled.mT @ torch.diag(p_hat - p_hat**2) @ z_labeled
+        expected = z @ torch.linalg.inv(precision) @ z.mT  # (4, 4)
+        for k in range(3):
+            found = functions[:, :, k].mT.cov()
+            torch.testing.assert_close(found, expected, rtol=0, atol=0.05 * expected.max().item())
+        assert abs(functions[:, 0].mT.corrcoef() - torch.eye(3)).max() < 0.03
         again = torch.Generator().manual_seed(1)
         first = head.sample(features, 2, again)
         assert torch.equal(head.sample(features, 2, again.manual_seed(1)), first)
@@ -101,6 +113,18 @@ def test_without_labels_the_posterior_is_the_prior() -> None:
 def test_samples_need_a_posterior() -> None:
     with pytest.raises(RuntimeError, match="call of fit_posterior"):
         LinearHead(2, 2).sample(torch.zeros(1, 2), 1, torch.Generator())
+    with pytest.raises(RuntimeError, match="call of fit_posterior"):
+        LinearHead(2, 2).sample_functions(1, torch.Generator())
+
+
+def test_a_sample_of_some_rows_is_the_one_of_all() -> None:
+    head = LinearHead(4, 3)
+    with torch.no_grad():
+        head.fit_posterior(torch.randn(5, 4))
+        features = torch.randn(6, 4)
+        whole = head.sample(features, 7, torch.Generator().manual_seed(0))
+        part = head.sample(features[2:4], 7, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(part, whole[:, 2:4])
 
 
 class Quadratic(nn.Module):

@@ -6,7 +6,16 @@ A selection is a dict from each chosen position to its score when it was chosen,
 from collections.abc import Callable
 from typing import Any
 
-from tests.reference import bait, clusters, scoring, seeding
+from tests.reference import (
+    bait,
+    candidates,
+    clusters,
+    coverage,
+    information,
+    relevance,
+    scoring,
+    seeding,
+)
 from tests.reference.bait import (
     Bait,
     DiagonalBait,
@@ -19,7 +28,17 @@ from tests.reference.bait import (
     published_bait,
     top_factor,
 )
+from tests.reference.candidates import (
+    average_linkage,
+    flip_candidates,
+    nearest_rows,
+    num_mismatches,
+    round_robin,
+)
 from tests.reference.clusters import neighbor_distances, typicality, typiclust
+from tests.reference.coverage import core_set, distance, is_less, prob_cover, pure_radius, purity
+from tests.reference.information import batch_bald, mutual_information
+from tests.reference.relevance import falcun
 from tests.reference.scoring import (
     brier,
     calibration_error,
@@ -37,25 +56,39 @@ __all__ = [
     "Bait",
     "DiagonalBait",
     "PublishedDiagonalBait",
+    "average_linkage",
     "badge",
+    "batch_bald",
     "binary_factor",
     "brier",
     "calibration_error",
+    "core_set",
+    "distance",
     "draw_proportionally",
     "embedding",
     "entropy",
     "epoch_rows",
+    "falcun",
     "fill_uniformly",
     "fisher",
+    "flip_candidates",
     "full_factor",
+    "is_less",
     "least_confidence",
     "logit_deviations",
     "lowest",
     "margin",
     "mean_height",
+    "mutual_information",
+    "nearest_rows",
     "neighbor_distances",
+    "num_mismatches",
     "one_hot",
+    "prob_cover",
     "published_bait",
+    "pure_radius",
+    "purity",
+    "round_robin",
     "selections",
     "top_factor",
     "trapezoid",
@@ -69,4 +102,8 @@ selections: dict[str, Callable[[Any], list[int]]] = {
     **bait.selections,
     **seeding.selections,
     **clusters.selections,
+    **candidates.selections,
+    **coverage.selections,
+    **information.selections,
+    **relevance.selections,
 }

@@ -49,7 +49,7 @@ def _typiclust(query: Any) -> dict[int, float]:
     from dal.functional import clustering
 
     features = torch.cat([query.labeled_features, query.pool_features])
-    features = features / features.norm(dim=1, keepdim=True)
+    features = features / features.norm(dim=1, keepdim=True).clamp_min(1e-12)
     seed = int(torch.randint(2**31 - 1, (), generator=query.generator))
     num_labeled = len(query.labeled_features)
     assignment = clustering.k_means(features, num_labeled + query.num, seed)

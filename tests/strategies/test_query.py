@@ -67,29 +67,68 @@ def test_a_head_of_which_the_last_layer_is_not_known_is_refused() -> None:
         BaitBinary()(asked)
 
 
-def test_samples_are_those_of_the_head(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_samples_are_those_of_the_head() -> None:
     with torch.random.fork_rng():
         asked = mlp_query(drawn_pool(11, 0), 2)
     assert isinstance(asked.head, Head)
     spread = asked.map_pool_samples(lambda probs: probs.var(0), 3)
     asked.head.fit_posterior(asked.labeled_features)
-    generator = torch.Generator().manual_seed(0)
+    seed = int(torch.randint(2**63 - 1, (), generator=torch.Generator().manual_seed(0)))
+    generator = torch.Generator().manual_seed(seed)
     samples = asked.head.sample(asked.pool_features, 3, generator).softmax(-1)
     assert samples.shape == (3, 11, 3)
     torch.testing.assert_close(spread, samples.var(0))
 
-    monkeypatch.setattr(queries, "MIN_CHUNK_ROWS", 6)
-    monkeypatch.setattr(queries, "CHUNK_LOGITS", 1)
+
+def test_joint_samples_are_functions_of_the_head() -> None:
+    with torch.random.fork_rng():
+        asked = mlp_query(drawn_pool(11, 0), 2)
+    assert isinstance(asked.head, Head)
+    rows = asked.map_pool_samples(lambda probs: probs.movedim(0, 1), 4, joint=True)
+    functions = asked.head.sample_functions(4, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(rows, functions(asked.pool_features).softmax(-1).movedim(0, 1))
+
+
+@pytest.mark.parametrize("joint", [False, True])
+def test_samples_do_not_depend_on_chunks(joint: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    with torch.random.fork_rng():
+        asked = mlp_query(drawn_pool(11, 0), 2)
     sizes: list[int] = []
 
-    def size(probs: Tensor) -> Tensor:
-        sizes.append(probs.shape[1])
-        return probs[0]
+    def kept(logits: Tensor) -> Tensor:
+        sizes.append(logits.shape[1])
+        return logits.movedim(0, 1)
 
-    replace(asked).map_pool_samples(size, 3)
-    assert sizes == [2, 2, 2, 2, 2, 1]  # 3 samples of 2 rows are as many as 6 rows
+    state = asked.generator.get_state()
+    whole = asked.map_pool_logit_samples(kept, 3, joint)
+    monkeypatch.setattr(queries, "MIN_CHUNK_ROWS", 6)
+    monkeypatch.setattr(queries, "CHUNK_LOGITS", 1)
+    asked.generator.set_state(state)
+    parts = replace(asked).map_pool_logit_samples(kept, 3, joint)
+    assert sizes == [11, 2, 2, 2, 2, 2, 1]  # 3 samples of 2 rows are as many as 6 rows
+    torch.testing.assert_close(parts, whole)
+
+
+def test_probabilities_by_class_are_the_same() -> None:
+    asked = query(drawn_pool(11, 0), 2)
+    by_class = asked.pool_probs_by_class
+    assert by_class.is_contiguous()
+    torch.testing.assert_close(by_class.mT, asked.pool_probs)
+
+
+def test_the_number_of_classes_may_be_known_without_a_head() -> None:
+    asked = query(drawn_pool(9, 0), 2, num_classes=3)
+    assert replace(asked, known_classes=5).num_classes == 3  # the head's own
+    headless = replace(asked, head=None)
+    assert replace(headless, known_classes=5).num_classes == 5
+    assert replace(headless, known_classes=5).restricted_to(torch.arange(3)).num_classes == 5
+    with pytest.raises(ConfigError, match="a query with a fitted head"):
+        _ = headless.num_classes
 
 
 def test_a_head_without_a_posterior_is_refused() -> None:
-    with pytest.raises(ConfigError, match="a head with a posterior, got Linear"):
-        query(drawn_pool(9, 0), 2).map_pool_samples(lambda probs: probs[0], 2)
+    asked = query(drawn_pool(9, 0), 2)
+    for joint, method in ((False, "sample"), (True, "sample_functions")):
+        message = f"a head with a posterior, got Linear, which has no method `{method}`"
+        with pytest.raises(ConfigError, match=message):
+            asked.map_pool_samples(lambda probs: probs[0], 2, joint)

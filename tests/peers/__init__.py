@@ -1,0 +1,1 @@
+"""The strategies against software that is not ours: ``python -m tests.peers``."""
