@@ -1,9 +1,16 @@
-"""A real Label Studio on this machine alone, with its own SQLite, and people who use it."""
+"""A real Label Studio on this machine alone, with its own SQLite, and people who use it.
+
+    python -m tests.label_studio.server PROGRAM FOLDER SECONDS COMMAND ...
+
+starts one and runs a command, which finds its address in ``DAL_TEST_LABEL_STUDIO``. If it does not
+start in time, that is said in one line, and is no failure.
+"""
 
 import json
 import os
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.parse
@@ -164,7 +171,21 @@ def _wait(server: subprocess.Popen[bytes], url: str, seconds: float, log: Path) 
         except OSError:
             if server.poll() is not None or time.monotonic() > deadline:
                 said = log.read_text("utf-8", "replace").strip().splitlines()[-1:]
-                raise TimeoutError(f"Label Studio does not start: {' '.join(said)}") from None
+                raise TimeoutError(f"it does not start in time: {' '.join(said)}") from None
             time.sleep(0.2)
         else:
             return
+
+
+def main(program: str, folder: str, seconds: str, *command: str) -> int:
+    """Runs a command beside a server; its exit status."""
+    try:
+        with serving(program, Path(folder), float(seconds)) as owner:
+            return subprocess.call(command, env=os.environ | {"DAL_TEST_LABEL_STUDIO": owner.url})
+    except TimeoutError as error:
+        print(f"Left out: labeling with a real Label Studio ({error}).")
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
