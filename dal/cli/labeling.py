@@ -1,6 +1,6 @@
 """What a project remembers of its command lines, and what a step of it shows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,7 +83,8 @@ def summary(step: "Step", project: Path) -> list[Table | Text]:
     """
     parts: list[Table | Text] = []
     if step.num_taken:
-        parts.append(Text(f"{step.num_taken:,} answers taken over."))
+        skipped = f", {step.num_skipped:,} of them skipped" if step.num_skipped else ""
+        parts.append(Text(f"{step.num_taken:,} answers taken over{skipped}."))
     if step.history:
         parts.append(_history(step.history))
         parts += [Text(line) for line in _meanings(step.history)]
@@ -94,7 +95,7 @@ def summary(step: "Step", project: Path) -> list[Table | Text]:
 
 def _history(rows: Sequence[Mapping[str, Any]]) -> Table:
     # Short names: the table should fit a terminal of 80 columns.
-    columns = {
+    columns: dict[str, Callable[[Mapping[str, Any]], str]] = {
         "round": lambda row: str(row["round"]),
         "by": lambda row: row["strategy"],
         "labels": lambda row: f"{row['num_labeled']:,}",

@@ -1,7 +1,7 @@
 """Selection from arrays of any training loop: ``dal.select``."""
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -127,6 +127,10 @@ def select(
 class NoHead(nn.Module):
     """In the place of a head that is not here: its probabilities were given."""
 
+    def embed(self, features: Tensor) -> Tensor:
+        """The features: they are the inputs of the last layer."""
+        return features
+
     def forward(self, features: Tensor) -> Tensor:  # noqa: ARG002
         """Refuses."""
         raise ConfigError(
@@ -143,15 +147,12 @@ class ProbsQuery(Query):
         probs: Class probabilities by index, ``(N, K)``, float32.
     """
 
-    probs: Tensor = None  # type: ignore[assignment]  # a default, since others have one
+    probs: Tensor = field(default_factory=lambda: torch.empty(0, 0))
 
     @property
-    def num_classes(self) -> int:  # type: ignore[override]
+    def num_classes(self) -> int:
         """K."""
         return self.probs.shape[1]
-
-    def _embed(self, features: Tensor) -> Tensor:
-        return features
 
     def _logits(self, rows: FeatureRows) -> Iterator[Tensor]:
         for indices in rows.indices.split(self._chunk_rows):
@@ -169,7 +170,7 @@ def _tensor(values: Any, name: str) -> Tensor:
 def _names(labels: Sequence[Any] | None, size: int) -> list[str | None]:
     if labels is None:
         return [None] * size
-    values = labels.tolist() if isinstance(labels, np.ndarray | Tensor) else list(labels)
+    values = labels.tolist() if hasattr(labels, "tolist") else list(labels)
     if len(values) != size:
         raise DataError(
             f"Expected a label, or None, for each of {size} rows, got {len(values)} `labels`."

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import lightning as L
 
-from dal.labeling import label_studio, picks, predicted, predictions, spreadsheet, thumbnails
+from dal.labeling import label_studio, page, picks, predicted, predictions, spreadsheet, thumbnails
 from dal.labeling.catalog import Catalog
-from dal.labeling.folder import Round
 from dal.labeling.picks import Pick
 from dal.labeling.predictions import Predictions
 
@@ -19,44 +18,41 @@ PAGE, HEAD, IMAGES = "page.html", "head.safetensors", "images"
 
 def write(
     folder: Path,
-    handed: Round,
-    project_id: str,
+    header: page.Header,
     shown: Sequence[Pick],
-    classes: Sequence[str],
     catalog: Catalog,
     counts: Mapping[str, int],
-    predicted_counts: Mapping[str, int],
+    in_pool: Mapping[str, int] | None,
 ) -> None:
-    """Writes what people label from.
+    """Writes what people label from: a page, a table, and tasks of Label Studio.
 
     Args:
-        folder: Of the round; exists and is empty.
-        handed: The round.
-        project_id: What Label Studio's exports call the project.
-        shown: The items, in order.
-        classes: Known so far, in order.
+        folder: Of the round; exists.
+        header: What the page says of the round.
+        shown: The items, in order; nothing is written if there are none.
         catalog: Where larger pictures come from.
-        counts: Labels of each class so far.
-        predicted_counts: Items of the pool that each class is predicted for.
+        counts: Labels of each class known so far, in the order in which the classes are shown.
+        in_pool: Items of the pool that each class is predicted for, with a head.
 
     Raises:
         OSError: If a file cannot be written.
     """
     if not shown:
         return
-    (folder / TO_LABEL).write_bytes(spreadsheet.to_label(shown))
     kind = picks.common_kind(shown)
     pictures = {}
     if kind == "image":
-        for pick in shown:
-            picture = catalog.jpeg(pick.id, thumbnails.PICTURE)
-            if picture is not None:
-                pictures[pick.id] = picture
-    tasks = label_studio.tasks(shown, project_id, pictures)
-    (folder / TASKS).write_text(
-        json.dumps(tasks, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
-    (folder / INTERFACE).write_text(label_studio.configuration(classes, kind), encoding="utf-8")
+        large = {pick.id: catalog.jpeg(pick.id, thumbnails.PICTURE) for pick in shown}
+        pictures = {name: picture for name, picture in large.items() if picture is not None}
+    tasks = label_studio.tasks(shown, header.project_id, pictures)
+    texts = {
+        PAGE: page.html(shown, header, counts, in_pool),
+        TASKS: json.dumps(tasks, indent=1, ensure_ascii=False) + "\n",
+        INTERFACE: label_studio.configuration(list(counts), kind),
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    (folder / TO_LABEL).write_bytes(spreadsheet.to_label(shown))
 
 
 def copy_images(folder: Path, shown: Sequence[Pick]) -> None:

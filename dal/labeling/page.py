@@ -18,18 +18,16 @@ class Header:
 
     Attributes:
         project: What the user calls the project.
-        project_id: Tells it from all others; the browser keeps answers under it and the number.
-        number: Of the round, from 1.
+        project_id: Tells it from all others; the browser keeps answers under it and the name.
+        name: Of the round or the part of the audit sample, such as ``"round 1"``.
         strategy: What chose the items.
-        date: When, as it is shown.
         command: What to run with the labels that people give on the page.
     """
 
     project: str
     project_id: str
-    number: int
+    name: str
     strategy: str
-    date: str
     command: str
 
 
@@ -78,7 +76,7 @@ def html(
         picks=shown,
         counts=_counts(labeled, predicted),
         data={
-            "key": f"dal {header.project_id} {header.number}",
+            "key": f"dal {header.project_id} {header.name}",
             "items": [
                 {"id": pick.id, "predicted": pick.predicted, "reason": pick.reason}
                 for pick in shown

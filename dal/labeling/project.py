@@ -15,6 +15,7 @@ import lightning as L
 from dal.data import Source
 from dal.errors import ConfigError
 from dal.heads import LinearHead
+from dal.labeling import history
 from dal.labeling.folder import ProjectFolder, Round
 from dal.labeling.step import UnfinishedStep
 from dal.runtime.trainers import DEFAULT_TRAINER
@@ -30,6 +31,7 @@ class Step:
             could be handed out.
         is_new: Whether this call has made it.
         num_taken: Answers that were taken over by this call.
+        num_skipped: Of these, items that were skipped.
         num_waiting: Items that were handed out and have no answer yet.
         notes: What the user should know beside that, one sentence each.
         history: The measures of all rounds, in order.
@@ -38,6 +40,7 @@ class Step:
     round: Round | None
     is_new: bool
     num_taken: int
+    num_skipped: int
     num_waiting: int
     notes: list[str] = field(default_factory=list)
     history: list[Mapping[str, Any]] = field(default_factory=list)
@@ -122,14 +125,15 @@ class Project:
             step.record()
             step.draw_audit()
             is_new = step.hand_out(more)
-            history = step.history
-            self.folder.write_history(history)
+            rows = history.read(self.folder, step.audit_labels)
+            history.write(self.folder, rows)
         rounds = self.folder.of_kind("round")
         return Step(
             round=rounds[-1] if rounds else None,
             is_new=is_new,
             num_taken=step.num_taken,
+            num_skipped=step.num_skipped,
             num_waiting=len(step.waiting),
             notes=step.notes,
-            history=history,
+            history=rows,
         )

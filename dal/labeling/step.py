@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -26,6 +26,7 @@ from dal.labeling import (
 )
 from dal.labeling.catalog import Catalog
 from dal.labeling.folder import Round, Taken, digest
+from dal.labeling.page import Header
 from dal.labeling.picks import Pick
 from dal.labeling.predicted import top_two
 from dal.labeling.predictions import Predictions
@@ -76,7 +77,7 @@ class UnfinishedStep:
         self.catalog = Catalog(project.source, self.ids)
         self.given_strategy = strategy
         self.taken = list(self.folder.taken)
-        self.num_taken = 0
+        self.num_taken = self.num_skipped = 0
         self._check_items()
 
     @property
@@ -87,10 +88,11 @@ class UnfinishedStep:
 
     def _check_source(self) -> None:
         """Compares what the project is made from with what it began with."""
-        before, now = self.folder.settings.get("made_from"), self.project.made_from
+        now = self.project.made_from
+        before = self.folder.settings.get("made_from") or now
         self.changes = [
             f"{key} was {before.get(key)}, is {now.get(key)}"
-            for key in ({**before, **now} if before else ())
+            for key in {**before, **now}
             if before.get(key) != now.get(key)
         ]
         # The same items may be at another place.
@@ -138,6 +140,7 @@ class UnfinishedStep:
         new = changes.added | {name: label for name, (_, label) in changes.changed.items()}
         self.notes += [*notes, *map(str, agreed.disagreements)]
         self.num_taken = len(new)
+        self.num_skipped = sum(label is None for label in new.values())
         source = Path(labels).name
         self.taken = [answer for answer in self.taken if answer.id not in new]
         self.taken += [Taken(name, label, source) for name, label in new.items()]
@@ -224,7 +227,7 @@ class UnfinishedStep:
         part = Round("audit", number, self.pool.ids(rows), inputs="", strategy="random")
         # Without predictions: a person who sees one agrees with it more often.
         with self.folder.new_round(part) as draft:
-            self._hand_out(draft, part, self._picks(part), {}, None)
+            self._hand_out(draft, part, self._picks(part), dict.fromkeys(self.classes, 0), None)
         self.pool.withhold(rows)
         self.__dict__.pop("audited", None)
 
@@ -274,7 +277,8 @@ class UnfinishedStep:
             },
         )
         with self.folder.new_round(new) as draft:
-            self._hand_out(draft, new, self._picks(new, found, selected), counts, found)
+            shown = self._picks(new, found, selected)
+            self._hand_out(draft, new, shown, new.measures["counts"], found)
             if found is not None and head is not None:
                 handout.write_predictions(draft, found)
                 handout.write_head(draft, head, self.classes)
@@ -288,8 +292,16 @@ class UnfinishedStep:
         counts: Mapping[str, int],
         found: Predictions | None,
     ) -> None:
-        in_pool = {} if found is None else found.counts()
-        handout.write(draft, handed, self.id, shown, self.classes, self.catalog, counts, in_pool)
+        name = self.folder.path.absolute().name
+        header = Header(
+            project=name,
+            project_id=self.id,
+            name=f"{handed.kind} {handed.number}",
+            strategy=handed.strategy,
+            command=f"python -m dal.query project={name} labels=labels.csv",
+        )
+        in_pool = None if found is None else found.counts()
+        handout.write(draft, header, shown, self.catalog, counts, in_pool)
         if self.project.copies:
             handout.copy_images(draft, shown)
 
@@ -359,33 +371,13 @@ class UnfinishedStep:
         return picks
 
     @property
-    def history(self) -> list[Mapping[str, Any]]:
-        """The measures of every round, with the accuracy on what is labeled of the audit sample."""
-        truth = {
+    def audit_labels(self) -> dict[str, str]:
+        """The labels of the audit sample, by id."""
+        return {
             name: label
             for name, label in self.answered.items()
             if name in self.audited and label is not None
         }
-        rows = []
-        for known in self.folder.of_kind("round"):
-            guessed = predicted.read(self.folder.path / known.name, truth) if truth else None
-            found = None
-            if guessed:
-                right = sum(guessed[name] == truth[name] for name in guessed)
-                found = evaluation.audit(right, len(guessed))
-            rows.append(
-                {
-                    "round": known.number,
-                    "strategy": known.strategy,
-                    "num_handed_out": len(known.ids),
-                    **{key: value for key, value in known.measures.items() if key != "counts"},
-                    "num_audited": found.num if found else 0,
-                    "audit_accuracy": found and found.accuracy,
-                    "audit_low": found and found.low,
-                    "audit_high": found and found.high,
-                }
-            )
-        return rows
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -37,7 +37,7 @@ def show(tab: Browser, tmp_path: Path) -> Callable[..., Browser]:
             Pick(rank, id_, text=f"Text of {id_}", predicted="cat" if classes else None)
             for rank, id_ in enumerate(ids, start=1)
         ]
-        header = Header("p", tmp_path.name, number, "margin", "1 May 2026", "command")
+        header = Header("p", tmp_path.name, f"round {number}", "margin", "command")
         file = tmp_path / f"{number}.html"
         file.write_text(page.html(picks, header, dict.fromkeys(classes, 1)), "utf-8", newline="")
         tab.resize(1280, 900)
@@ -175,7 +175,7 @@ def test_page_fits_the_screen(tab: Browser, tmp_path: Path, width: int, dark: bo
         Pick(rank, f"{long}{rank}", None, None, thumbnail, long, 0.5, None, long)
         for rank in range(1, 40)
     ]
-    header = Header(long, f"fits {width} {dark}", 1, "margin", "1 May 2026", long)
+    header = Header(long, f"fits {width} {dark}", "round 1", "margin", long)
     file = tmp_path / "page.html"
     file.write_text(page.html(picks, header, dict.fromkeys([long, "b"], 1), {long: 3}), "utf-8")
     tab.resize(width, 844, dark)

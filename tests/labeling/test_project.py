@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -239,7 +240,7 @@ class Killed(BaseException):
 @pytest.fixture
 def kill_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Lets a call die at its n-th replacement of a file or a folder, before or after it."""
-    replace = files.os.replace  # type: ignore[attr-defined]
+    replace = os.replace
 
     def arm(number: int, after: bool) -> None:
         count = 0
@@ -253,7 +254,7 @@ def kill_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
             if count == number:
                 raise Killed
 
-        monkeypatch.setattr(files.os, "replace", dying)
+        monkeypatch.setattr(os, "replace", dying)
         monkeypatch.setattr(files, "remove_quietly", lambda _: None)  # nobody cleans up
 
     yield arm
