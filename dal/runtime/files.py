@@ -3,7 +3,7 @@
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -83,6 +83,26 @@ def remove_quietly(path: Path) -> None:
             path.unlink(missing_ok=True)
     except OSError:
         return
+
+
+def make_folders(path: Path) -> list[Path]:
+    """Makes a folder and those around it; returns those that were missing, the innermost first.
+
+    Raises:
+        OSError: If they cannot be made.
+    """
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Removes folders as long as they are empty, the innermost first."""
+    for folder in folders:
+        try:
+            folder.rmdir()
+        except OSError:
+            return
 
 
 def _sync(file: Path) -> None:
