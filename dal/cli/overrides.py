@@ -52,8 +52,8 @@ def explain_unreadable(overrides: Sequence[str]) -> str | None:
             if _can_be_read(quoted(override)):
                 advice = f" If its value is a text, quote it: {_as_word(quoted(override))}."
             return (
-                f"Cannot read {override}: brackets and quotes must be closed, and functions such as "
-                f"`range` called as they are defined.{advice}"
+                f"Cannot read {override}: brackets and quotes must be closed, and functions such "
+                f"as `range` called as they are defined.{advice}"
             )
     return None
 

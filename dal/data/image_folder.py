@@ -92,7 +92,7 @@ class ImageFolder:
             fingerprint=fingerprint | {"classes": classes},
             local=[] if local is None else [local],
             where=where,
-            files=local,
+            contents=local,
             notes=listing.notes,
         )
 

@@ -93,7 +93,8 @@ class FeatureCache:
             if root in known:
                 renewed[root] = self._compared(local, known[root], listener)
         for files_before in named:
-            local = LocalFiles(Path(files_before["root"]), files_before["names"])
+            names, context = files_before["names"], files_before.get("context", "")
+            local = LocalFiles(Path(files_before["root"]), names, context)
             if local.exist:
                 renewed_named.append(files_before | self._compared(local, files_before, listener))
             else:
@@ -190,6 +191,7 @@ class FeatureCache:
                     {
                         "root": str(local.root),
                         "names": list(local.names),
+                        "context": local.context,
                         "stamp": local.stamp,
                         "digest": local.digest,
                     }

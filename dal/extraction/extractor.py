@@ -57,8 +57,8 @@ class Job:
     def description(self) -> dict[str, Any]:
         """Everything that the features and labels depend on, in plain values."""
         items = dict(self.split.fingerprint)
-        if self.split.watched:
-            items["digests"] = [local.digest for local in self.split.watched]
+        if self.split.identity:
+            items["digests"] = [part.digest for part in self.split.identity]
         return {
             "format": FORMAT,
             **self.encoder.description(),
@@ -74,9 +74,9 @@ class Job:
 
     def parts(self) -> list[Part]:
         """The parts in which the features are computed, by the content of the items if possible."""
-        if self.split.files is None:
+        if self.split.contents is None:
             return draft.split_evenly(len(self.split), PART_ROWS, self.content)
-        return draft.split_by_content(self.split.files.contents, PART_ROWS)
+        return draft.split_by_content(self.split.contents.contents, PART_ROWS)
 
 
 class FeatureExtractor:
@@ -214,8 +214,7 @@ class FeatureExtractor:
                 unfinished = Draft(folder, target, settings, parts, earlier, self.skip_broken)
                 entry = self._compute(job, unfinished, trainer, processes)
             if processes.is_first:
-                local, named = look.local_files(split)
-                self.cache.remember(request, content, local, named)
+                self.cache.remember(request, content, look.local_files(split), job.split.named)
             return entry
 
     def _lock(self, held: ExitStack, name: str, where: str) -> None:
@@ -261,8 +260,8 @@ class FeatureExtractor:
         split = job.split
         broken = unfinished.broken()
         if broken and (len(broken) == len(split) or not self.skip_broken):
-            if split.files is not None:
-                unfinished.keep_readable(split.files.contents)
+            if split.contents is not None:
+                unfinished.keep_readable(split.contents.contents)
             raise DataError(_broken_message(split, broken))
         kept = np.delete(np.arange(len(split)), [item.row for item in broken])
         summary = split.summary

@@ -109,16 +109,19 @@ class Look:
         return self._opened[split]
 
     def read(self, split: str) -> None:
-        """Reads the user's own files of a split, to know them by their content."""
-        for local in self.opened(split).watched:
+        """Reads the user's own files and items of a split, to know them by their content."""
+        opened = self.opened(split)
+        for local in (*opened.local, *opened.named):
             what = f"Reading the files in {local.root}"
             local.read(Count(self.finder.listener, what, len(local.names)).advance)
+        if opened.contents is not None:
+            what = f"Reading the {opened.nouns} of {opened.where}"
+            count = Count(self.finder.listener, what, len(opened), opened.nouns)
+            opened.contents.read(count.advance)
 
-    def local_files(self, split: str) -> tuple[list[LocalFiles], list[LocalFiles]]:
-        """The user's own files of network and items, and those that only the items name."""
-        opened = self.opened(split)
-        named = [] if opened.watched is opened.local else opened.watched[len(opened.local) :]
-        return [*self._weights, *opened.local], named
+    def local_files(self, split: str) -> list[LocalFiles]:
+        """The user's own files of network and items."""
+        return [*self._weights, *self.opened(split).local]
 
     def _check_labels(self, key: str, entry: Entry | None) -> None:
         if key not in self.labeled:

@@ -272,7 +272,7 @@ def test_names_of_the_files_are_ids_if_they_are_kept(tmp_path: Path) -> None:
         assert (None if found is None else [Path(name).name for name in found]) == expected
         if num == 3:
             assert items._read(tmp_path / "data3", "train[1:]", "").num_rows == 2
-            part = _ids(items._read(tmp_path / "data3", "train[1:]", ""), "image")
+            part = _ids(items._read(tmp_path / "data3", "train[1:]", ""), "image", tmp_path)
             assert [Path(name).name for name in part or []] == ["1.png", "2.png"]
 
 
