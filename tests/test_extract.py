@@ -267,6 +267,28 @@ def test_bad_arguments_are_one_message(
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "got 1 of 'dodo'. Add examples, remove the class"),
+        (["data.test_fraction=0.99"], "got 54 and 0 examples"),
+        (["al.num_init=99"], "num_init + acq_size × num_acq = 99 + 3 × 2 = 105 examples, got"),
+        (["al.init=class_balanced", "al.num_init=1"], "`num_init` of at least 3, one for each"),
+    ],
+)
+def test_what_labels_say_is_said_before_anything_is_computed(
+    arguments: list[str], message: str, command: Command, tmp_path: Path
+) -> None:
+    if "dodo" in message:
+        save_images(tmp_path / "images" / "train", {"dodo": 1})
+    test = "test" if any(argument.startswith("al.") for argument in arguments) else "null"
+    status, out, err = command("train", *FOLDER, *RUN, *arguments, f"data.splits.test={test}")
+    assert status == 1
+    assert message in err.replace("\n", " ")
+    assert "Computing" not in out
+    assert not (tmp_path / "outputs").exists()
+
+
 def test_a_broken_image_is_one_message(command: Command, tmp_path: Path) -> None:
     Image.new("F", (3, 3)).save(tmp_path / "images" / "train" / "ant" / "deep.tiff")
     status, _, err = command("extract", *FOLDER[:-1], "extraction.num_workers=1")

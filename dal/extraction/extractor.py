@@ -20,7 +20,7 @@ from dal.extraction.draft import BrokenItem, Draft, Part
 from dal.extraction.encoder import Encoder, Network
 from dal.extraction.entry import FORMAT, Entry
 from dal.extraction.inference import Embedding, PartWriter
-from dal.extraction.items import Items, ItemSplit
+from dal.extraction.items import Items, ItemSplit, Labeling
 from dal.extraction.look import Look
 from dal.extraction.progress import ExtractionListener
 from dal.runtime import trainers, versions
@@ -133,6 +133,7 @@ class FeatureExtractor:
         splits: Mapping[str, str],
         optional: Collection[str] = (),
         labeled: Collection[str] = (),
+        check: Callable[[Mapping[str, Labeling]], None] | None = None,
     ) -> dict[str, Entry]:
         """The features of some splits, with their labels; computed if they are not in the cache.
 
@@ -144,6 +145,8 @@ class FeatureExtractor:
             splits: Their names, by what they are for, for example ``"test"``.
             optional: What may be absent if it has its default name; it is left out then.
             labeled: What must have labels.
+            check: Is called with the labels of all splits before anything is computed; what it
+                raises is an error then.
 
         Raises:
             DataError: If items or weights cannot be found or read, or the cache is damaged.
@@ -152,7 +155,7 @@ class FeatureExtractor:
         # Without Lightning's sampler: each process knows its own batches, see Embedding.
         trainer = trainers.build(self.trainer, callbacks=[writer], use_distributed_sampler=False)
         with Processes(trainer) as processes:
-            look = Look(self, items, splits, optional, labeled)
+            look = Look(self, items, splits, optional, labeled, check)
             found = look.found() if processes.is_first else None
             if found is None or None in found.values() or processes.all_started:
                 found = processes.shared(found)

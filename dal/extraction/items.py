@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -25,6 +25,18 @@ class MissingSplitError(DataError):
     def __init__(self, problem: str, remedy: str) -> None:
         super().__init__(f"{problem} {remedy}")
         self.problem = problem
+
+
+class Labeling(NamedTuple):
+    """The labels of a split.
+
+    Attributes:
+        labels: ``(N,)``, int64, if there are any; -1 where a label is unknown.
+        class_names: By label, if there are any.
+    """
+
+    labels: np.ndarray | None
+    class_names: list[str] | None
 
 
 class Contents(Protocol):
