@@ -207,13 +207,14 @@ class FeatureExtractor:
             if entry is None:
                 settings = self._settings(job, trainer.strategy.root_device)
                 folder, target = self.cache.draft_folder(plain), self.cache.folder(content)
-                before = self.cache.earlier(request)
-                if before is not None and processes.is_first:
-                    self.listener.say(
-                        f"What {job.split.where} was made from has changed since its features were "
-                        "computed."
-                    )
-                earlier = before or self.cache.earlier(plain)
+                earlier = None
+                if processes.is_first:
+                    if self.cache.earlier(request) is not None:
+                        self.listener.say(
+                            f"What {job.split.where} was made from has changed since its features "
+                            "were computed."
+                        )
+                    earlier = self.cache.related(settings, {part.key for part in parts})
                 unfinished = Draft(folder, target, settings, parts, earlier, self.skip_broken)
                 entry = self._compute(job, unfinished, trainer, processes)
             if processes.is_first:

@@ -113,6 +113,26 @@ def test_a_changed_file_costs_the_parts_of_its_changed_rows(
         assert (entry.path / name).read_bytes() == (scratch.path / name).read_bytes()
 
 
+def test_other_splits_and_columns_use_what_was_computed(
+    load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path / "data", "disk", examples(NUM_TRAIN, 0), examples(NUM_TEST, 1))
+    source = load()
+    computed = computed_rows(monkeypatch)
+    no_labels = ImageDataset(path=tmp_path / "data", label_column=None)
+    entry = Embedded(no_labels, source.extractor).entry("train")
+    assert computed == []
+    assert entry.load()[1] is None
+    most = ImageDataset(path=tmp_path / "data", splits={"train": "train[:90%]"})
+    assert len(Embedded(most, source.extractor).entry("train[:90%]")) == 54
+    assert sum(computed) <= 16
+    half = extractor_of(tmp_path / "none", tmp_path / "cache", dtype="float16")
+    half.backbone = source.extractor.backbone
+    computed.clear()
+    Embedded(most, half).entry("train[:90%]")
+    assert sum(computed) == 54  # of another type
+
+
 def test_images_in_a_folder_as_the_library_reads_it(
     load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,7 +170,7 @@ def test_images_beside_a_saved_dataset(
         DatasetDict({"train": whole, "test": whole}).save_to_disk(tmp_path / "data")
     computed = computed_rows(monkeypatch)
     first = load().entry("train").load()[0]
-    assert sum(computed) == 12
+    assert sum(computed) == 6  # test has the same images
     Image.new("RGB", (8, 8)).save(files[2])
     second = load().entry("train").load()[0]
     has_changed = ((first - second).abs() > 1e-5).any(1)

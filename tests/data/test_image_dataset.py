@@ -158,6 +158,13 @@ ABC = ClassLabel(names=["a", "b", "c"])
         (part_of([1, 10, 2], INTEGER), part_of([10, 1], INTEGER), ["1", "2", "10"], [2, 0]),
         (part_of([1.0, 2.0], Value("float32")), part_of([2], INTEGER), ["1", "2"], [1]),
         (part_of([True, False], Value("bool")), part_of([1], INTEGER), ["0", "1"], [1]),
+        # One name in two Unicode forms.
+        (
+            part_of(["caf\u00e9", "cafe\u0301", "ant"], STRING),
+            part_of([1, 0], ClassLabel(names=["ant", "cafe\u0301"])),
+            ["ant", "caf\u00e9"],
+            [1, 0],
+        ),
         # Strings in one, class labels or numbers in the other.
         (part_of(["c", "a", "b"], STRING), part_of([2, 0], ABC), ["a", "b", "c"], [2, 0]),
         (part_of([2, 1], INTEGER), part_of(["2", "1"], STRING), ["1", "2"], [1, 0]),
