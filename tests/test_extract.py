@@ -141,8 +141,9 @@ def test_paths_as_people_have_them(
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "images").rename(tmp_path / name.removeprefix("~/"))
     path = [f"data.path={name}", f"out={name}/of"]
-    status, _, err = command("extract", FOLDER[0], *path, *FOLDER[2:])
+    status, out, err = command("extract", FOLDER[0], *path, *FOLDER[2:])
     assert (status, err) == (0, "")
+    assert f"{name.removeprefix('~/')}/train: 54 images" in out  # and not taken for markup
     assert (tmp_path / name.removeprefix("~/") / "of" / "train_features.npy").exists()
     root = "output_root=~/é"
     status, _, err = command("train", FOLDER[0], path[0], *FOLDER[2:], *RUN, "al.num_acq=0", root)

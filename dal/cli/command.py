@@ -15,8 +15,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
+from rich.text import Text
 
 from dal import __version__
 from dal.cli import config, config_errors, overrides, summary, terminal
@@ -63,7 +63,7 @@ class Outcome(NamedTuple):
             for job in self.failed:
                 # Two jobs may have one title: they differ in their overrides.
                 line = f"{job.title} ({job.overrides}): {' '.join((job.message or '').split())}"
-                errors.print(f"  {escape(line)}", soft_wrap=True)
+                errors.print(f"  {line}", soft_wrap=True)
         sys.exit(1)
 
 
@@ -177,7 +177,7 @@ def run(config_name: str, job: Job) -> Outcome:
             )
         if message is None:
             raise
-        errors.print("[bold red]Error:[/]", message, soft_wrap=True)
+        errors.print(Text("Error:", "bold red"), message, soft_wrap=True)
         sys.exit(1)
     finally:
         series = Series.current()
@@ -207,7 +207,7 @@ class Watch(threading.Thread):
             if self._is_over.wait(WATCH_SECONDS):
                 return
         console = terminal.console()
-        columns = (TextColumn("{task.description}"), BarColumn(20))
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(20))
         bar = Progress(*columns, console=console, transient=True)
         with bar if terminal.is_live(console) else nullcontext():
             task = bar.add_task("", total=series.num_jobs)
@@ -246,4 +246,5 @@ def _report(job: FinishedJob, series: Series, console: Console) -> None:
 
 
 def _print_error(name: str, message: str) -> None:
-    terminal.error_console().print(f"[bold red]Error[/] in {name}:", message, soft_wrap=True)
+    error = Text("Error", "bold red")
+    terminal.error_console().print(error, f"in {name}:", message, soft_wrap=True)

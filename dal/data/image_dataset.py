@@ -1,5 +1,6 @@
 """Images in a dataset of the ``datasets`` library, on the hub or on disk."""
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -185,7 +186,8 @@ class ImageDataset:
             if (folder / "dataset_dict.json").exists():
                 return _selected(datasets.load_from_disk(str(folder)), split, where)
             if (folder / "state.json").exists():  # one split, which is train
-                whole = {str(self.splits["train"]): datasets.load_from_disk(str(folder))}
+                name = re.split(r"[\[+]", str(self.splits["train"]))[0]
+                whole = {name: datasets.load_from_disk(str(folder))}
                 return _selected(whole, split, where)
             return datasets.load_dataset(str(folder), self.name, split=split)
         except DataError:

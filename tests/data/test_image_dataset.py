@@ -286,6 +286,8 @@ def test_names_of_the_files_are_ids_if_they_are_kept(tmp_path: Path) -> None:
 def test_splits_of_a_saved_dataset(tmp_path: Path) -> None:
     part_of(["a", "b", "a"], STRING).save_to_disk(tmp_path / "one")
     assert len(ImageDataset(path=tmp_path / "one").open("train")) == 3
+    part = ImageDataset(path=tmp_path / "one", splits={"train": "train[:2]"})
+    assert len(part.open("train[:2]")) == 2
     with pytest.raises(MissingSplitError, match=r"split test of .*one: found train\. Name"):
         ImageDataset(path=tmp_path / "one").open("test")
     saved(tmp_path / "disk", "disk", "class")
