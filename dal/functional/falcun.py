@@ -63,12 +63,13 @@ def uncertainty(probs_by_class: Tensor) -> Tensor:
         >>> uncertainty(torch.tensor([[0.5, 1.0], [0.25, 0.0], [0.25, 0.0]]))
         tensor([0.7500, 0.0000], dtype=torch.float64)
     """
-    parts = []
-    for part in probs_by_class.split(CHUNK_ROWS, 1):
-        highest, classes = part.max(0, keepdim=True)  # (1, n)
-        second = part.scatter(0, classes, -1).amax(0)
-        parts.append(1 - (highest[0].double() - second.double()))
-    return torch.cat(parts)
+    unsure = probs_by_class.new_empty(probs_by_class.shape[1], dtype=torch.float64)
+    chunks = zip(probs_by_class.split(CHUNK_ROWS, 1), unsure.split(CHUNK_ROWS), strict=True)
+    for probs, found in chunks:
+        highest, classes = probs.max(0, keepdim=True)  # (1, n)
+        second = probs.scatter(0, classes, -1).amax(0)
+        found.copy_(1 - (highest[0].double() - second.double()))
+    return unsure
 
 
 def select(
