@@ -154,7 +154,7 @@ def test_help_teaches(command: Command) -> None:
     status, out, _ = command("--help")
     assert status == 0
     for word in (
-        "strategy: badge, bait, bait_binary, bait_diagonal, bait_exp, entropy,",
+        "bait_binary, bait_diagonal, bait_exp,",
         "+experiment=",
         "-m ",
     ):
