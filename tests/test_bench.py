@@ -41,6 +41,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 ALL = ["random", "margin", "entropy", "badge", "typiclust"]
 ALL += ["bait", "bait_exp", "bait_binary", "bait_diagonal"]
+ALL += ["max_herding", "uherding"]
 
 
 @pytest.mark.usefixtures("small")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.reference import bait, clusters, scoring, seeding
+from tests.reference import herding as herding_twins
 from tests.reference.bait import (
     Bait,
     DiagonalBait,
@@ -20,6 +21,7 @@ from tests.reference.bait import (
     top_factor,
 )
 from tests.reference.clusters import neighbor_distances, typicality, typiclust
+from tests.reference.herding import herding, herding_gains, smallest_distance, temperature
 from tests.reference.scoring import (
     brier,
     calibration_error,
@@ -48,6 +50,8 @@ __all__ = [
     "fill_uniformly",
     "fisher",
     "full_factor",
+    "herding",
+    "herding_gains",
     "least_confidence",
     "logit_deviations",
     "lowest",
@@ -57,6 +61,8 @@ __all__ = [
     "one_hot",
     "published_bait",
     "selections",
+    "smallest_distance",
+    "temperature",
     "top_factor",
     "trapezoid",
     "typicality",
@@ -69,4 +75,5 @@ selections: dict[str, Callable[[Any], list[int]]] = {
     **bait.selections,
     **seeding.selections,
     **clusters.selections,
+    **herding_twins.selections,
 }
