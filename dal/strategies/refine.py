@@ -32,8 +32,8 @@ class Refine(Strategy):
     and not the whole pool, whose filtering would be undone otherwise.
 
     Args:
-        strategies: What selects in every round: Margin, BADGE, BAIT (Binary), TypiClust, DropQuery and
-            MaxHerding if not given.
+        strategies: What selects in every round; if not given, Margin, BADGE, BAIT (Binary),
+            TypiClust, DropQuery and MaxHerding.
         subset_size: As in :class:`Strategy`.
         final: What selects from the last candidates; :class:`UHerding` by default.
         num_rounds: Rounds of filtering.
