@@ -50,7 +50,6 @@ def train(cfg: DictConfig, console: Console) -> "LearningCurve":
     live = LiveProgress(console, title(cfg), cfg.al.num_acq + 1, Series.current())
     if isinstance(datamodule.source, Embedded):
         datamodule.source.extractor.listener = ExtractionProgress(live.console, live.progress)
-        datamodule.source.needs_labels = True
     loop = ALLoop(
         datamodule,
         parts["head"],
@@ -68,6 +67,8 @@ def train(cfg: DictConfig, console: Console) -> "LearningCurve":
         ),
         title=title(cfg),
     )
+    if isinstance(datamodule.source, Embedded):
+        datamodule.source.check_labels = loop.check_labels
     if loop.processes.num > 1 and HydraConfig.get().mode is RunMode.MULTIRUN:
         raise ConfigError(
             "Expected one device with -m, or one run with several: every process would start the "

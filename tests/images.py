@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 from transformers import Dinov2Config, Dinov2Model
@@ -17,6 +18,7 @@ from dal.extraction import (
     ItemSplit,
     Transform,
 )
+from dal.extraction.inference import Embedding
 from dal.runtime.trainers import DEFAULT_TRAINER
 
 CPU = partial(DEFAULT_TRAINER, accelerator="cpu")
@@ -39,6 +41,20 @@ class Recorder(ExtractionListener):
 
     def advanced(self, num: int) -> None:
         self.num_computed += num
+
+
+def computed_rows(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The rows of each batch that a network computes from now on."""
+    sizes: list[int] = []
+    original = Embedding.predict_step
+
+    def predict_step(self: Embedding, batch: Any, number: int) -> torch.Tensor:
+        features = original(self, batch, number)
+        sizes.append(len(features))
+        return features
+
+    monkeypatch.setattr(Embedding, "predict_step", predict_step)
+    return sizes
 
 
 def extractor_of(weights: Path, cache: Path, **kwargs: Any) -> FeatureExtractor:

@@ -41,7 +41,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 ALL = ["random", "margin", "entropy", "badge", "typiclust"]
 ALL += ["k_means", "drop_query", "alfa_mix", "cluster_margin", "tcm"]
-ALL += ["bait", "bait_exp", "bait_binary", "bait_diagonal", "core_set", "prob_cover"]
+ALL += ["core_set", "prob_cover", "max_herding", "uherding"]
+ALL += ["bait", "bait_exp", "bait_binary", "bait_diagonal"]
 
 
 @pytest.mark.usefixtures("small")

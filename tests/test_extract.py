@@ -75,6 +75,11 @@ def test_from_images_to_a_learning_curve_and_again_without_them(
     assert "extraction.dtype: 'float16' → 'float32'" in err
 
 
+def test_a_run_without_weights_leaves_no_directory(command: Command, tmp_path: Path) -> None:
+    assert command("train", "+experiment=imagenet")[0] == 1
+    assert not (tmp_path / "outputs").exists()
+
+
 def test_features_for_people_who_just_want_features(command: Command, tmp_path: Path) -> None:
     status, out, err = command("extract", *FOLDER, "out=mine", "extraction.dtype=float32")
     assert (status, err) == (0, "")
@@ -127,6 +132,25 @@ def test_files_of_two_extractions_are_never_mixed(command: Command, tmp_path: Pa
     assert command("extract", *FOLDER, "out=mine")[0] == 0
     np.save(out / "train_labels.npy", np.zeros(54, np.int64))
     assert "has been changed since" in command("extract", *FOLDER, "out=mine")[2]
+
+
+@pytest.mark.parametrize("name", ["~/photos (1)", "it's=café & 日本 [x]"])
+def test_paths_as_people_have_them(
+    name: str, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "images").rename(tmp_path / name.removeprefix("~/"))
+    path = [f"data.path={name}", f"out={name}/of"]
+    status, out, err = command("extract", FOLDER[0], *path, *FOLDER[2:])
+    assert (status, err) == (0, "")
+    assert f"{name.removeprefix('~/')}/train: 54 images" in out  # and not taken for markup
+    assert (tmp_path / name.removeprefix("~/") / "of" / "train_features.npy").exists()
+    root = "output_root=~/é"
+    status, _, err = command("train", FOLDER[0], path[0], *FOLDER[2:], *RUN, "al.num_acq=0", root)
+    assert (status, err) == (0, "")
+    run_dir = tmp_path / "é" / "imagefolder" / "bait_binary" / "seed_0"
+    assert (run_dir / "summary.json").exists()
+    assert not (tmp_path / "~").exists()
 
 
 def test_jobs_of_one_series_have_folders_of_their_own(command: Command, tmp_path: Path) -> None:
@@ -226,6 +250,9 @@ def test_a_damaged_cache_is_reported(command: Command, tmp_path: Path) -> None:
         ([*FOLDER, "data.path="], "`data.path`, got an empty value"),
         ([*FOLDER, "data.path=null"], "`data.path`, got an empty value"),
         ([*FOLDER, "data.path=2024"], "found no"),
+        ([*FOLDER, "data.path=2024.10"], "got the float 2024.1. Write ./ before"),
+        ([*FOLDER, "data.path=[x]"], "got the list ['x']. Write ./ before"),
+        ([*FOLDER, "data.path=[x"], "Cannot read data.path=[x: brackets"),
         ([*FOLDER, "data.splits.train=[a]"], "`splits.train` to be a name or null"),
         ([*FOLDER, "data.splits.test=tset"], "Expected a folder 'tset'"),
         ([*FOLDER, "extraction.batch_size=abc"], "a number for 'extraction.batch_size', got 'abc'"),
@@ -239,6 +266,28 @@ def test_bad_arguments_are_one_message(
     assert status == 1
     assert message in err.replace("\n", " ")
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "got 1 of 'dodo'. Add examples, remove the class"),
+        (["data.test_fraction=0.99"], "got 54 and 0 examples"),
+        (["al.num_init=99"], "num_init + acq_size × num_acq = 99 + 3 × 2 = 105 examples, got"),
+        (["al.init=class_balanced", "al.num_init=1"], "`num_init` of at least 3, one for each"),
+    ],
+)
+def test_what_labels_say_is_said_before_anything_is_computed(
+    arguments: list[str], message: str, command: Command, tmp_path: Path
+) -> None:
+    if "dodo" in message:
+        save_images(tmp_path / "images" / "train", {"dodo": 1})
+    test = "test" if any(argument.startswith("al.") for argument in arguments) else "null"
+    status, out, err = command("train", *FOLDER, *RUN, *arguments, f"data.splits.test={test}")
+    assert status == 1
+    assert message in err.replace("\n", " ")
+    assert "Computing" not in out
+    assert not (tmp_path / "outputs").exists()
 
 
 def test_a_broken_image_is_one_message(command: Command, tmp_path: Path) -> None:

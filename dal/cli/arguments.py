@@ -19,6 +19,6 @@ def run(
     """
     args = parser.parse_args()
     try:
-        job(args, Console(highlight=False))
+        job(args, Console(highlight=False, markup=False))
     except DalError as error:
         parser.exit(1, f"Error: {error}\n")

@@ -15,11 +15,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
+from rich.text import Text
 
 from dal import __version__
-from dal.cli import config, config_errors, summary, terminal
+from dal.cli import config, config_errors, overrides, summary, terminal
 from dal.cli.series import FinishedJob, Series
 from dal.errors import DalError
 from dal.runtime import signals
@@ -63,7 +63,7 @@ class Outcome(NamedTuple):
             for job in self.failed:
                 # Two jobs may have one title: they differ in their overrides.
                 line = f"{job.title} ({job.overrides}): {' '.join((job.message or '').split())}"
-                errors.print(f"  {escape(line)}", soft_wrap=True)
+                errors.print(f"  {line}", soft_wrap=True)
         sys.exit(1)
 
 
@@ -86,7 +86,7 @@ def run_job(
     """
     _prepare_process()
     hydra_config = HydraConfig.get()
-    overrides = list(hydra_config.overrides.task)
+    given = list(hydra_config.overrides.task)
     series = Series.current() if hydra_config.mode is RunMode.MULTIRUN else None
     name, message, value = "run", None, None
     began = time.monotonic()
@@ -98,7 +98,7 @@ def run_job(
         message = str(error)
     except Exception as error:
         signals.check()
-        message = config_errors.explain(error, overrides, config_name)
+        message = config_errors.explain(error, given, config_name)
         if message is None:
             if series is None:
                 raise
@@ -114,7 +114,7 @@ def run_job(
     finished = FinishedJob(
         number=hydra_config.job.num,
         title=name,
-        overrides=" ".join(overrides),
+        overrides=" ".join(given),
         run_dir=str(cfg.run_dir) if "run_dir" in cfg else "",
         seconds=time.monotonic() - began,
         process=os.getpid(),
@@ -144,9 +144,10 @@ def run(config_name: str, job: Job) -> Outcome:
         sys.exit(0)
     _prepare_process()
     errors = terminal.error_console()
-    overrides = [argument for argument in sys.argv[1:] if "=" in argument]
+    sys.argv[1:] = overrides.quote_unreadable(sys.argv[1:])  # which Hydra reads
+    given = [argument for argument in sys.argv[1:] if "=" in argument]
     again = "Run the same command again to resume."
-    if "overwrite=true" in [override.lower() for override in overrides]:
+    if "overwrite=true" in [override.lower() for override in given]:
         again = "Run the same command without overwrite=true to resume it."
     command = hydra.main(
         version_base="1.3", config_path=str(config.folder()), config_name=config_name
@@ -165,7 +166,7 @@ def run(config_name: str, job: Job) -> Outcome:
         errors.print(f"Interrupted. {again}")
         sys.exit(INTERRUPTED)
     except Exception as error:
-        message = config_errors.explain(error, overrides, config_name)
+        message = config_errors.explain(error, given, config_name)
         outcome = _outcome()
         if message is None and outcome.jobs and not outcome.succeeded:
             return outcome  # a sweeper that has no result to choose from
@@ -176,7 +177,7 @@ def run(config_name: str, job: Job) -> Outcome:
             )
         if message is None:
             raise
-        errors.print("[bold red]Error:[/]", message, soft_wrap=True)
+        errors.print(Text("Error:", "bold red"), message, soft_wrap=True)
         sys.exit(1)
     finally:
         series = Series.current()
@@ -206,7 +207,7 @@ class Watch(threading.Thread):
             if self._is_over.wait(WATCH_SECONDS):
                 return
         console = terminal.console()
-        columns = (TextColumn("{task.description}"), BarColumn(20))
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(20))
         bar = Progress(*columns, console=console, transient=True)
         with bar if terminal.is_live(console) else nullcontext():
             task = bar.add_task("", total=series.num_jobs)
@@ -245,4 +246,5 @@ def _report(job: FinishedJob, series: Series, console: Console) -> None:
 
 
 def _print_error(name: str, message: str) -> None:
-    terminal.error_console().print(f"[bold red]Error[/] in {name}:", message, soft_wrap=True)
+    error = Text("Error", "bold red")
+    terminal.error_console().print(error, f"in {name}:", message, soft_wrap=True)

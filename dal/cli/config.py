@@ -1,5 +1,6 @@
 """The root schema of the configuration, and what a composed one describes."""
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -96,10 +97,14 @@ class QueryRoot(Parts):
 
 
 def register() -> None:
-    """Makes the schemas known to Hydra under the names that the primary files start from."""
+    """Makes known to Hydra the schemas that the primary files start from, and a resolver.
+
+    ``${expanduser:PATH}`` is a path in which ``~`` is the user's home.
+    """
     ConfigStore.instance().store(name="schema", node=Root)
     ConfigStore.instance().store(name="extract_schema", node=ExtractRoot)
     ConfigStore.instance().store(name="query_schema", node=QueryRoot)
+    OmegaConf.register_new_resolver("expanduser", os.path.expanduser, replace=True)
 
 
 def initial(config: DictConfig) -> "str | Strategy":

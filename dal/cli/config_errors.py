@@ -10,13 +10,19 @@ from typing import Any, Union, get_args, get_origin
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException, InstantiationException, MissingConfigException
+from hydra.errors import (
+    HydraException,
+    InstantiationException,
+    MissingConfigException,
+    OverrideParseException,
+)
 from hydra.utils import get_object
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from dal.cli import config
 from dal.cli.config import ActiveLearning, Parts, Root, datamodule_keys
+from dal.cli.overrides import explain_unreadable
 from dal.errors import ConfigError, DalError, did_you_mean
 
 # Options of a group under their earlier names.
@@ -140,6 +146,8 @@ def explain(error: Exception, overrides: Sequence[str], config_name: str = "conf
         return f"Unknown {group} '{option}'. {hint}{known}"
     if not isinstance(error, HydraException | OmegaConfBaseException):
         return None
+    if isinstance(error, OverrideParseException) and (message := explain_unreadable(overrides)):
+        return message
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
     text = f"{error}\n{cause}" if cause is not error else str(error)
     key = _unknown_key(text)

@@ -35,14 +35,18 @@ def bars(console: Console) -> Progress:
     """
     is_wide = console.width >= WIDE
     columns: list[ProgressColumn] = [
-        TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis")),
+        TextColumn(
+            "{task.description}",
+            markup=False,
+            table_column=Column(no_wrap=True, overflow="ellipsis"),
+        ),
         BarColumn(40 if is_wide else 12),
         MofNCompleteColumn(table_column=Column(no_wrap=True, min_width=5)),
         TimeRemainingColumn(table_column=Column(no_wrap=True, min_width=7)),
     ]
     if is_wide:
         columns.insert(3, TimeElapsedColumn())
-        columns.append(TextColumn("{task.fields[note]}"))
+        columns.append(TextColumn("{task.fields[note]}", markup=False))
     is_live = terminal.is_live(console)
     return Progress(*columns, console=console, disable=not is_live, transient=True)
 

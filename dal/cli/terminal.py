@@ -11,12 +11,12 @@ RANK_VARIABLES = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
 
 def console() -> Console:
     """Standard output, without the colours that rich would give to every number."""
-    return Console(highlight=False)
+    return Console(highlight=False, markup=False)
 
 
 def error_console() -> Console:
     """Standard error."""
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, markup=False)
 
 
 def is_live(console: Console) -> bool:

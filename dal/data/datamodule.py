@@ -1,5 +1,8 @@
 """The datamodule of an experiment: a pool, its training batches, and what it is evaluated on."""
 
+import math
+from collections.abc import Sequence
+
 import lightning as L
 import numpy as np
 import torch
@@ -17,6 +20,7 @@ from dal.errors import ConfigError, DataError, did_you_mean
 INITIAL_DRAWS = ("random", "class_balanced")
 EVAL_SPLITS = ("test", "dev")
 EVAL_CHUNK_ROWS = 1 << 13
+MAX_NAMED = 5  # classes that a message names
 TARGET_NORM = 45.0  # about the mean norm of DINOv2 ViT-S/14 features of photographs
 
 
@@ -100,15 +104,16 @@ class ALDataModule(L.LightningDataModule):
         train = examples.checked(train, "train")
         if test is not None:
             test = examples.checked(test, "test")
-            examples.check_labeled(test, "test")
+            examples.check_labeled(test.labels, "test")
         self.dev_indices = torch.empty(0, dtype=torch.int64)
         self._num_classes = 0
         candidates = torch.arange(len(train))
-        if train.are_labeled:
+        if train.labels is not None and train.are_labeled:
             self._num_classes = examples.checked_together(train, test)
+            parts = self._split(train.labels, test is not None, train.class_names)
+            candidates, self.dev_indices, held_out = parts
             if test is None:
-                candidates, test = self._hold_out(train)
-            candidates = self._split_dev(candidates)
+                test = Examples(train.features[held_out], train.labels[held_out])
         factor = 1.0
         if self.scale != "none" and len(candidates):
             self.mean_norm = FeatureRows(train.features, candidates).mean_norm()
@@ -127,33 +132,72 @@ class ALDataModule(L.LightningDataModule):
         # Rounded, so that the last digit of another machine does not change a run.
         return float(f"{target / mean_norm:.6g}")
 
-    def _hold_out(self, train: Examples) -> tuple[Tensor, Examples]:
-        """The rows that remain for the pool, ascending, and the test examples."""
+    def preview(
+        self, labels: Tensor, test_labels: Tensor | None, class_names: Sequence[str] | None
+    ) -> tuple[int, int]:
+        """What the pool will be, as soon as labels are known: features may take hours.
+
+        Args:
+            labels: Of the train examples, ``(N,)``.
+            test_labels: Of the test examples, if there is a test split.
+            class_names: By label, if classes have names.
+
+        Returns:
+            Number of rows that the pool will have, and K.
+
+        Raises:
+            DataError: If a label is unknown, or the examples are too few or of one class.
+        """
+        examples.check_labeled(labels, "train")
+        if test_labels is not None:
+            examples.check_labeled(test_labels, "test")
+        num_classes = examples.checked_classes(labels, test_labels)
+        candidates, _, _ = self._split(labels, test_labels is not None, class_names)
+        return len(candidates), num_classes
+
+    def _split(
+        self, labels: Tensor, has_test: bool, class_names: Sequence[str] | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Rows of the pool, of dev, and of those held out for testing, each ascending."""
+        rest, held_out = torch.arange(len(labels)), torch.empty(0, dtype=torch.int64)
+        if not has_test:
+            rest, held_out = self._hold_out(labels, class_names)
+        generator = randomness.stream(self.split_seed, 0, "dev split")
+        order = torch.randperm(len(rest), generator=generator)
+        num_dev = round(self.dev_fraction * len(rest))
+        return rest[order[num_dev:].sort().values], rest[order[:num_dev].sort().values], held_out
+
+    def _hold_out(self, labels: Tensor, class_names: Sequence[str] | None) -> tuple[Tensor, Tensor]:
+        """The rows that remain, and those held out for testing, by class; both ascending."""
         from sklearn.model_selection import train_test_split
 
-        assert train.labels is not None
-        try:
-            parts = train_test_split(
-                np.arange(len(train)),
-                test_size=self.test_fraction,
-                stratify=train.labels,
-                random_state=self.split_seed,
-            )
-        except ValueError as error:
+        counts = labels.bincount().tolist()
+        what = f"Cannot hold {self.test_fraction:.0%} of the train examples out for testing"
+        remedy = "or name a test split with data.splits.test=NAME."
+        few = [label for label, count in enumerate(counts) if count < 2]
+        if few:
+            names = [f"'{label if class_names is None else class_names[label]}'" for label in few]
+            shown = ", ".join(names[:MAX_NAMED])
+            more = f" and {len(few) - MAX_NAMED} more" if len(few) > MAX_NAMED else ""
             raise DataError(
-                f"Cannot hold {self.test_fraction:.0%} of the examples out for testing: {error} "
-                "Add examples, or name a test split (data.splits.test=NAME)."
-            ) from error
+                f"{what}: expected at least 2 of each class, got 1 of {shown}{more}. Add examples, "
+                f"remove the class, {remedy}"
+            )
+        num_test = math.ceil(self.test_fraction * len(labels))
+        if not len(counts) <= num_test <= len(labels) - len(counts):
+            raise DataError(
+                f"{what}: expected at least one example of each of the {len(counts)} classes there "
+                f"and in the pool, got {num_test} and {len(labels) - num_test} examples. Add "
+                f"examples, choose another data.test_fraction, {remedy}"
+            )
+        parts = train_test_split(
+            np.arange(len(labels)),
+            test_size=self.test_fraction,
+            stratify=labels,
+            random_state=self.split_seed,
+        )
         rest, held_out = (torch.from_numpy(np.sort(part)) for part in parts)
-        return rest, Examples(train.features[held_out], train.labels[held_out])
-
-    def _split_dev(self, candidates: Tensor) -> Tensor:
-        """Takes the dev part out of the candidates and returns the others, ascending."""
-        generator = randomness.stream(self.split_seed, 0, "dev split")
-        order = torch.randperm(len(candidates), generator=generator)
-        num_dev = round(self.dev_fraction * len(candidates))
-        self.dev_indices = candidates[order[:num_dev].sort().values]
-        return candidates[order[num_dev:].sort().values]
+        return rest, held_out
 
     @property
     def num_features(self) -> int:
@@ -190,7 +234,7 @@ class ALDataModule(L.LightningDataModule):
         Raises:
             DataError: If the source lacks labels.
         """
-        examples.check_labeled(self.train, "train")
+        examples.check_labeled(self.train.labels, "train")
 
     def reveal(self, indices: Tensor) -> Tensor:
         """The labels of some rows, ``(num,)``: the oracle of an experiment.
@@ -242,11 +286,7 @@ class ALDataModule(L.LightningDataModule):
         shuffled = indices[torch.randperm(len(indices), generator=generator)]
         if how == "random":
             return shuffled[:num]
-        if num < self.num_classes:
-            raise DataError(
-                f"Expected `num_init` of at least {self.num_classes}, one for each class, for a "
-                f"class-balanced draw, got {num}. Ask for more, or draw with init=random."
-            )
+        check_balanced(num, self.num_classes)
         labels = self.reveal(shuffled)
         # A row's turn is how many of its class come before it: round 0 has one row of every class.
         turn = torch.zeros_like(labels)
@@ -290,6 +330,19 @@ class ALDataModule(L.LightningDataModule):
             raise ConfigError("Expected a `dev_fraction` above 0 with eval_split=dev, got no rows.")
         features, labels = self.train.features[self.dev_indices], self.reveal(self.dev_indices)
         return Chunks(features, labels, EVAL_CHUNK_ROWS, self.pool.scale)
+
+
+def check_balanced(num: int, num_classes: int) -> None:
+    """Checks that a class-balanced draw has an example of each class.
+
+    Raises:
+        DataError: If it has not.
+    """
+    if num < num_classes:
+        raise DataError(
+            f"Expected `num_init` of at least {num_classes}, one for each class, for a "
+            f"class-balanced draw, got {num}. Ask for more, or draw with init=random."
+        )
 
 
 def _is_scale(scale: str | float) -> bool:

@@ -1,12 +1,17 @@
 """Items of any kind as a source of examples: a frozen network computes their features."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+import torch
+from torch import Tensor
 
 from dal.data import splits as split_names
 from dal.data.examples import Examples
 from dal.extraction.entry import Entry
 from dal.extraction.extractor import FeatureExtractor
-from dal.extraction.items import Items
+from dal.extraction.items import Items, Labeling
+
+LabelCheck = Callable[[Tensor, Tensor | None, Sequence[str] | None], None]
 
 
 class Embedded:
@@ -17,8 +22,10 @@ class Embedded:
         extractor: Computes the features, or finds them in the cache.
 
     Attributes:
-        needs_labels: Whether train examples without labels are an error before anything is
-            computed, as an experiment cannot use them.
+        check_labels: Is called before anything is computed, with the labels of the train and the
+            test examples and the names of the classes; what it raises is said then, and not hours
+            later. :meth:`dal.experiment.ALLoop.check_labels` is one. If there is one, train
+            examples without labels are an error, too.
 
     Memory: features are memory-mapped files, of which only the rows in use are copied.
     """
@@ -26,7 +33,7 @@ class Embedded:
     def __init__(self, items: Items, extractor: FeatureExtractor) -> None:
         self.items = items
         self.extractor = extractor
-        self.needs_labels = False
+        self.check_labels: LabelCheck | None = None
 
     def entry(self, split: str) -> Entry:
         """The features of a split, computed if they are not in the cache.
@@ -57,11 +64,22 @@ class Embedded:
         Raises:
             DataError: As :meth:`FeatureExtractor.entries`, or if the test split has no labels.
         """
-        labeled = ("train", "test") if self.needs_labels else ("test",)
-        splits = split_names.existing(self.items.splits)
-        entries = self.extractor.entries(self.items, splits, labeled=labeled)
+        is_checked = self.check_labels is not None
+        entries = self.extractor.entries(
+            self.items,
+            split_names.existing(self.items.splits),
+            labeled=("train", "test") if is_checked else ("test",),
+            check=self._check if is_checked else None,
+        )
         examples = {key: _examples(entry) for key, entry in entries.items()}
         return examples["train"], examples.get("test")
+
+    def _check(self, known: Mapping[str, Labeling]) -> None:
+        labels = {
+            key: torch.as_tensor(one.labels) for key, one in known.items() if one.labels is not None
+        }
+        assert self.check_labels is not None
+        self.check_labels(labels["train"], labels.get("test"), known["train"].class_names)
 
 
 def _examples(entry: Entry) -> Examples:

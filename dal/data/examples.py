@@ -79,30 +79,29 @@ def checked(examples: Examples, split: str) -> Examples:
     return Examples(features, labels, ids, class_names)
 
 
-def check_labeled(examples: Examples, split: str) -> None:
+def check_labeled(labels: Tensor | None, split: str) -> None:
     """Checks that every label is known, as an experiment needs them.
 
     Args:
-        examples: Checked by :func:`checked`.
+        labels: Of all examples of a split, ``(N,)``; None if there are none.
         split: What to call them in a message.
 
     Raises:
         DataError: If a label is unknown.
     """
-    if examples.are_labeled:
-        return
-    if examples.labels is None:
+    if labels is None:
         raise DataError(
             f"Expected labels of the {split} examples, got none: an experiment reveals them when "
             "a strategy asks for them. Put images into one folder for each class, and NumPy "
             f"labels into {split}_labels.npy."
         )
-    unknown = (examples.labels == UNKNOWN).nonzero().flatten()
-    raise DataError(
-        f"Expected a label for each of the {split} examples, got none ({UNKNOWN}) for "
-        f"{len(unknown)} of {len(examples)}, the first at row {int(unknown[0])}. Remove the rows "
-        "without a label."
-    )
+    unknown = (labels == UNKNOWN).nonzero().flatten()
+    if len(unknown):
+        raise DataError(
+            f"Expected a label for each of the {split} examples, got none ({UNKNOWN}) for "
+            f"{len(unknown)} of {len(labels)}, the first at row {int(unknown[0])}. Remove the rows "
+            "without a label."
+        )
 
 
 def checked_together(train: Examples, test: Examples | None) -> int:
@@ -113,11 +112,30 @@ def checked_together(train: Examples, test: Examples | None) -> int:
         test: The same, if there is a test split.
 
     Raises:
-        DataError: If the splits differ in D, the train labels are not exactly 0, ..., K - 1 with
-            K >= 2, or a test label is not among them.
+        DataError: If the splits differ in D, or as :func:`checked_classes`.
     """
+    if test is not None and train.features.shape[1] != test.features.shape[1]:
+        raise DataError(
+            "Expected train and test features of the same dimension, got "
+            f"{train.features.shape[1]} and {test.features.shape[1]}. Were both made by the same "
+            "network?"
+        )
     assert train.labels is not None
-    present = train.labels.unique()
+    return checked_classes(train.labels, None if test is None else test.labels)
+
+
+def checked_classes(labels: Tensor, test_labels: Tensor | None) -> int:
+    """Number of classes K, or an error that says why one cannot learn from the labels.
+
+    Args:
+        labels: Of the train examples, all known.
+        test_labels: The same of the test examples, if there are any.
+
+    Raises:
+        DataError: If the train labels are not exactly 0, ..., K - 1 with K >= 2, or a test label is
+            not among them.
+    """
+    present = labels.unique()
     num_classes = int(present[-1]) + 1
     if len(present) != num_classes:
         first_gap = int((present != torch.arange(len(present))).nonzero()[0])
@@ -128,20 +146,11 @@ def checked_together(train: Examples, test: Examples | None) -> int:
         )
     if num_classes < 2:
         raise DataError("Expected train labels of at least 2 classes, got the one class 0.")
-    if test is None:
-        return num_classes
-    assert test.labels is not None
-    if train.features.shape[1] != test.features.shape[1]:
-        raise DataError(
-            "Expected train and test features of the same dimension, got "
-            f"{train.features.shape[1]} and {test.features.shape[1]}. Were both made by the same "
-            "network?"
-        )
-    if test.labels.max() >= num_classes:
-        first = int((test.labels >= num_classes).nonzero()[0])
+    if test_labels is not None and test_labels.max() >= num_classes:
+        first = int((test_labels >= num_classes).nonzero()[0])
         raise DataError(
             f"Expected test labels in [0, {num_classes - 1}], as in train, got "
-            f"{int(test.labels[first])} at row {first}."
+            f"{int(test_labels[first])} at row {first}."
         )
     return num_classes
 

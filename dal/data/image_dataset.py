@@ -1,17 +1,19 @@
 """Images in a dataset of the ``datasets`` library, on the hub or on disk."""
 
+import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dal.data import labels
+from dal.data import contents, labels
 from dal.data import splits as split_names
 from dal.data.image_folder import ImagePaths
 from dal.errors import ConfigError, DataError, did_you_mean
 from dal.extraction import hub
-from dal.extraction.items import ItemSplit, MissingSplitError
+from dal.extraction.items import Contents, ItemSplit, MissingSplitError, ReadContents
 from dal.runtime import files
 from dal.runtime.files import LocalFiles
 
@@ -93,27 +95,49 @@ class ImageDataset:
             raise DataError(f"Expected images in {where}, found no rows.")
         numbers, class_names = self._labels(dataset, folder, split, where)
         paths = self._paths(dataset)
+        items: Sequence[Any]
+        if paths is None:
+            items = _undecoded(dataset, self.image_column, where)
+            ids = _ids(dataset, self.image_column, folder)
+        else:
+            items, ids = ImagePaths(str(folder), paths), _distinct(paths)
         fingerprint = self._columns(split)
         if self.path is None:
             fingerprint |= {"id": self.id, "commit": folder.name}
         if class_names is not None:
             fingerprint["classes"] = class_names
-        named = None
-        if paths is not None and self.path is not None:
-            named = LocalFiles(self.path, paths)
+        known: Contents | None = None
+        named: list[LocalFiles] = []
+        if self.path is not None:
+            context = contents.context(numbers, ids)
+            own = _stored_paths(dataset, self.image_column) if paths is None else paths
+            known, named = self._contents(own, items, context)
         return ItemSplit(
-            items=_undecoded(dataset, self.image_column, where)
-            if paths is None
-            else ImagePaths(str(folder), paths),
+            items=items,
             noun="image",
             labels=numbers,
             class_names=class_names,
-            ids=_ids(dataset, self.image_column) if paths is None else _distinct(paths),
+            ids=ids,
             fingerprint=fingerprint,
             local=self.local_files(split),
             where=where,
-            files=named,
+            contents=known,
+            named=named,
         )
+
+    def _contents(
+        self, paths: Sequence[str] | None, rows: Sequence[Any], context: str
+    ) -> tuple[Contents, list[LocalFiles]]:
+        """What the images are, and the files of theirs that are not among those of the dataset."""
+        assert self.path is not None
+        if paths is None:
+            return ReadContents(partial(contents.digests_of_rows, rows), context), []
+        names = [_relative(path, self.path) for path in paths]
+        (local,) = self._local or [LocalFiles(self.path, [])]
+        if set(names) <= set(local.names):
+            return ReadContents(partial(contents.digests_of_files, names, local), context), []
+        outside = LocalFiles(self.path, names, context)
+        return outside, [outside]
 
     def passed_over(self) -> str:
         """Nothing: it takes reading to know which other splits there are."""
@@ -162,7 +186,8 @@ class ImageDataset:
             if (folder / "dataset_dict.json").exists():
                 return _selected(datasets.load_from_disk(str(folder)), split, where)
             if (folder / "state.json").exists():  # one split, which is train
-                whole = {str(self.splits["train"]): datasets.load_from_disk(str(folder))}
+                name = re.split(r"[\[+]", str(self.splits["train"]))[0]
+                whole = {name: datasets.load_from_disk(str(folder))}
                 return _selected(whole, split, where)
             return datasets.load_dataset(str(folder), self.name, split=split)
         except DataError:
@@ -248,18 +273,38 @@ def _undecoded(dataset: Any, column: str, where: str) -> Any:
         ) from error
 
 
-def _ids(dataset: Any, column: str) -> list[str] | None:
+def _ids(dataset: Any, column: str, folder: Path) -> list[str] | None:
     """The names of the images' files, if the dataset has kept them."""
+    paths = _field(dataset, column, "path")
+    if paths is None:
+        return None
+    return _distinct([path and _relative(path, folder) for path in paths.to_pylist()])
+
+
+def _stored_paths(dataset: Any, column: str) -> list[str] | None:
+    """The files of the images, if no image is stored in its row."""
+    encoded, paths = (_field(dataset, column, name) for name in ("bytes", "path"))
+    if encoded is None or encoded.null_count < len(encoded) or paths is None or paths.null_count:
+        return None
+    found: list[str] = paths.to_pylist()
+    return found
+
+
+def _field(dataset: Any, column: str, name: str) -> Any:
+    """A field of the images as they are stored, by row; None if they are stored without it."""
     import pyarrow
     from pyarrow import compute
 
     stored = dataset.data.column(column)
-    if not pyarrow.types.is_struct(stored.type) or stored.type.get_field_index("path") < 0:
+    if not pyarrow.types.is_struct(stored.type) or stored.type.get_field_index(name) < 0:
         return None
-    paths = compute.struct_field(stored, "path")
-    if dataset._indices is not None:
-        paths = paths.take(dataset._indices.column(0))
-    return _distinct(paths.to_pylist())
+    values = compute.struct_field(stored, name)
+    return values if dataset._indices is None else values.take(dataset._indices.column(0))
+
+
+def _relative(path: str, folder: Path) -> str:
+    """The path relative to a folder, if it is in there."""
+    return str(Path(path).relative_to(folder)) if Path(path).is_relative_to(folder) else path
 
 
 def _distinct(names: Sequence[str | None]) -> list[str] | None:

@@ -63,7 +63,7 @@ class ImageFolder:
 
     def passed_over(self) -> str:
         """The folders beside those of the splits."""
-        used = {name for split in self.splits.values() for name in (split or "").split("+")}
+        used = self._used()
         known = folders.visible_folders(self.path) if self.path.is_dir() else []
         others = [name for name in known if name not in used]
         if not others or not used & set(known):
@@ -92,7 +92,7 @@ class ImageFolder:
             fingerprint=fingerprint | {"classes": classes},
             local=[] if local is None else [local],
             where=where,
-            files=local,
+            contents=local,
             notes=listing.notes,
         )
 
@@ -126,7 +126,7 @@ class ImageFolder:
         if is_whole:
             return [self.path]
         remedy = split_names.REMEDY
-        if looks_split:
+        if looks_split and not self._used() & set(known):
             remedy += (
                 " If these are folders of classes, put them into a folder 'train': their names are "
                 "like those of splits."
@@ -134,6 +134,10 @@ class ImageFolder:
         raise MissingSplitError(
             f"Expected a folder '{split}' in {self.path}, found {_some(known)}.", remedy
         )
+
+    def _used(self) -> set[str]:
+        """The names of the folders of all splits."""
+        return {name for split in self.splits.values() for name in (split or "").split("+")}
 
     def _check_folder(self) -> None:
         if not self.path.is_dir():

@@ -1,5 +1,6 @@
 """Labels by the name of their class: numbered alike in all splits, whatever form they have."""
 
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
@@ -73,7 +74,7 @@ def class_names(column: Sequence[object], feature: object, where: str) -> list[s
             f"first in row {missing[0]}. Remove such rows, or name another split."
         )
     if not is_number:
-        return [str(value) for value in column]
+        return [_composed(str(value)) for value in column]
     values = np.asarray(column)
     integers = values.astype(np.int64) if np.isfinite(values).all() else None
     if integers is None or (integers != values).any():
@@ -82,7 +83,8 @@ def class_names(column: Sequence[object], feature: object, where: str) -> list[s
             "Name another column with data.label_column=NAME, or data.label_column=null for none."
         )
     if isinstance(feature, ClassLabel):
-        return [feature.names[value] if value >= 0 else None for value in integers]
+        names = [_composed(name) for name in feature.names]
+        return [names[value] if value >= 0 else None for value in integers]
     return [str(value) if value != UNKNOWN else None for value in integers]
 
 
@@ -99,6 +101,12 @@ def numbering(names: Sequence[str | None], feature: object) -> list[str]:
 
     present = {name for name in names if name is not None}
     if isinstance(feature, ClassLabel):
-        return [name for name in feature.names if name in present]
+        known = dict.fromkeys(map(_composed, feature.names))
+        return [name for name in known if name in present]
     is_text = "string" in str(getattr(feature, "dtype", ""))
     return sorted(present, key=None if is_text else int)
+
+
+def _composed(name: str) -> str:
+    """The name with letters and their accents as one character, however they were typed."""
+    return unicodedata.normalize("NFC", name)

@@ -55,8 +55,14 @@ def folder(path: Any) -> Path:
     """The absolute path of the folder ``data.path``.
 
     Raises:
-        ConfigError: If it is empty, as an unset variable of a shell is.
+        ConfigError: If it is empty, as an unset variable of a shell is, or was not read as a name,
+            as 2024.10 is not.
     """
     if path is None or not str(path):
         raise ConfigError("Expected a folder as `data.path`, got an empty value.")
+    if not isinstance(path, str | Path) and type(path) is not int:
+        raise ConfigError(
+            f"Expected a folder as `data.path`, got the {type(path).__name__} {path}. Write ./ "
+            "before a name that is read as something else."
+        )
     return Path(str(path)).expanduser().absolute()

@@ -4,12 +4,16 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import lightning as L
 import torch
+from lightning.pytorch.callbacks import Checkpoint, ModelSummary, ProgressBar
+from torch import Tensor
 
 from dal import randomness
 from dal.data import ALDataModule
+from dal.data.batches import EpochBatches
 from dal.errors import ConfigError, DataError
 from dal.runtime import devices, trainers
 from dal.runtime.processes import SkipGradientSync
@@ -27,6 +31,7 @@ class SelectAfterFit(L.Callback):
         datamodule: What the head is fitted to.
         num: How many positions to select.
         generator: The strategy's randomness.
+        refit: Fits a new head to some labeled rows, given by their positions.
 
     Attributes:
         selection: What was selected; None before the end of the fit.
@@ -39,11 +44,13 @@ class SelectAfterFit(L.Callback):
         datamodule: ALDataModule,
         num: int,
         generator: torch.Generator,
+        refit: Callable[[Tensor], L.LightningModule] | None = None,
     ) -> None:
         self.strategy = strategy
         self.datamodule = datamodule
         self.num = num
         self.generator = generator
+        self.refit = refit
         self.selection: Selection | None = None
         self.seconds = 0.0
 
@@ -59,6 +66,7 @@ class SelectAfterFit(L.Callback):
             head=pl_module,
             num=self.num,
             generator=self.generator,
+            refit=self.refit,
         )
         is_training = pl_module.training
         pl_module.eval()
@@ -124,7 +132,8 @@ class Cycle:
         select = None
         if num:
             generator = randomness.stream(self.seed, number, "selection")
-            select = SelectAfterFit(self.strategy, self.datamodule, num, generator)
+            refit = partial(self._refit, number)
+            select = SelectAfterFit(self.strategy, self.datamodule, num, generator, refit)
         self.datamodule.batch_generator = randomness.stream(self.seed, number, "batches")
         metrics: dict[str, float] = {}
         with trainers.quiet_lightning(), randomness.seeded_globally(self.seed, number, "head"):
@@ -155,6 +164,39 @@ class Cycle:
             query_seconds=select.seconds if select else None,
             peak_memory_mib=devices.peak_bytes(device) / 2**20,
         )
+
+    def _refit(self, number: int, positions: Tensor) -> L.LightningModule:
+        """A new head, fitted to the labeled rows at some positions; nothing else notices the fit.
+
+        It may be called in the hook of another trainer: this one is new, and follows nothing.
+        """
+        batches = randomness.stream(self.seed, number, "batches of a refit")
+        with (
+            trainers.quiet_lightning(),
+            randomness.seeded_globally(self.seed, number, "head of a refit"),
+            torch.enable_grad(),  # a strategy selects without
+        ):
+            head = self.head(
+                num_features=self.datamodule.num_features, num_classes=self.datamodule.num_classes
+            )
+            trainer = trainers.build(self.trainer, callbacks=[SkipGradientSync()])
+            trainer.loggers = []
+            followers = (Checkpoint, ModelSummary, ProgressBar)
+            trainer.callbacks = [  # type: ignore[attr-defined]
+                callback
+                for callback in trainer.callbacks  # type: ignore[attr-defined]
+                if not isinstance(callback, followers)
+            ]
+            device = trainer.strategy.root_device
+            pool = self.datamodule.pool
+            epochs = EpochBatches(
+                pool.labeled_rows(device).take(positions).load(),
+                pool.labels[positions].to(device),
+                self.datamodule.batch_size,
+                batches,
+            )
+            trainer.fit(head, train_dataloaders=epochs)
+        return head.eval().to(device)
 
     def _evaluate(
         self, trainer: L.Trainer, head: L.LightningModule, split: str

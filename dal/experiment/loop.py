@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dal.data import ALDataModule
-from dal.data.datamodule import EVAL_SPLITS
+from dal.data.datamodule import EVAL_SPLITS, check_balanced
 from dal.errors import ConfigError, DataError, RecordError, did_you_mean
 from dal.experiment import initial, plot, provenance
 from dal.experiment.curve import CycleResult, Diagnostics, LearningCurve
@@ -180,13 +180,7 @@ class ALLoop:
         self.datamodule.check_labeled()
         pool = self.datamodule.pool
         pool.forget_labels()
-        budget = self.num_init + self.acq_size * self.num_acq
-        if budget > pool.num_unlabeled:
-            raise DataError(
-                f"Expected a pool of at least num_init + acq_size × num_acq = {self.num_init} + "
-                f"{self.acq_size} × {self.num_acq} = {budget} examples, got {pool.num_unlabeled}. "
-                "Ask for fewer, or lower dev_fraction."
-            )
+        self._check_budget(pool.num_unlabeled)
         self.datamodule.eval_dataloader(self.eval_split)  # refuses now, not after a long fit
         device = trainers.build(self.trainer).strategy.root_device
         current = provenance.describe(self.datamodule, device) if record else {}
@@ -208,6 +202,35 @@ class ALLoop:
             self._progress.acquired.append(chosen.indices)
         for indices in self._progress.acquired:
             self.datamodule.label(indices)
+
+    def check_labels(
+        self, labels: Tensor, test_labels: Tensor | None, class_names: Sequence[str] | None
+    ) -> None:
+        """Checks that the examples suffice, as soon as labels are known and before features are.
+
+        A source that computes features may call it: see :class:`dal.data.Embedded`.
+
+        Args:
+            labels: Of the train examples, ``(N,)``.
+            test_labels: Of the test examples, if there is a test split.
+            class_names: By label, if classes have names.
+
+        Raises:
+            DataError: If they do not.
+        """
+        num, num_classes = self.datamodule.preview(labels, test_labels, class_names)
+        self._check_budget(num)
+        if self.init == "class_balanced":
+            check_balanced(self.num_init, num_classes)
+
+    def _check_budget(self, num_unlabeled: int) -> None:
+        budget = self.num_init + self.acq_size * self.num_acq
+        if budget > num_unlabeled:
+            raise DataError(
+                f"Expected a pool of at least num_init + acq_size × num_acq = {self.num_init} + "
+                f"{self.acq_size} × {self.num_acq} = {budget} examples, got {num_unlabeled}. "
+                "Ask for fewer, or lower dev_fraction."
+            )
 
     def _check_initial_draw(self, record: RunDirectory, device: torch.device) -> None:
         """Checks that the initial pool of the record would be drawn again.

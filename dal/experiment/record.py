@@ -68,7 +68,8 @@ class RunDirectory:
     """The files of one run. Use it as a context manager: it is locked while it is open.
 
     Args:
-        path: The directory, which is created if it is missing.
+        path: The directory, which is created if it is missing, and removed again if nothing but
+            the configuration is in it in the end.
         config: The resolved configuration: plain mappings, lists and scalars.
         overwrite: Whether to start from scratch, rather than resume, if there is a run already. The
             old run stays until the new one has finished its first cycle.
@@ -83,7 +84,7 @@ class RunDirectory:
         overwrite: bool = False,
         ignored_keys: Sequence[str] = IGNORED_ON_RESUME,
     ) -> None:
-        self.path = Path(path)
+        self.path = Path(path).expanduser()
         self.config = config
         self.overwrite = overwrite
         self.ignored_keys = ignored_keys
@@ -99,7 +100,7 @@ class RunDirectory:
         """
         with ExitStack() as held:
             try:
-                self.path.mkdir(parents=True, exist_ok=True)
+                held.callback(files.remove_empty, files.make_folders(self.path))
                 held.enter_context(locks.hold(self.path / LOCK, "runs there", self._refuse))
                 self._place.recover()
                 if self.overwrite and self._place.existing():
@@ -115,7 +116,11 @@ class RunDirectory:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._held.close()
+        with self._held:
+            names = {file.name for file in self.path.iterdir()} if self.path.is_dir() else set()
+            if names <= {CONFIG, LOCK}:  # it has failed before it began
+                for name in names:
+                    (self.path / name).unlink()
 
     def read_config(self) -> dict[str, Any]:
         """The configuration that is stored here; the directory need not be open.

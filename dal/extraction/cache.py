@@ -16,7 +16,7 @@ still exist, are checked for changes.
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -93,7 +93,8 @@ class FeatureCache:
             if root in known:
                 renewed[root] = self._compared(local, known[root], listener)
         for files_before in named:
-            local = LocalFiles(Path(files_before["root"]), files_before["names"])
+            names, context = files_before["names"], files_before.get("context", "")
+            local = LocalFiles(Path(files_before["root"]), names, context)
             if local.exist:
                 renewed_named.append(files_before | self._compared(local, files_before, listener))
             else:
@@ -159,6 +160,26 @@ class FeatureCache:
             ) from error
         return Entry(path, manifest)
 
+    def related(self, settings: Mapping[str, Any], keys: Collection[str]) -> Entry | None:
+        """The features of which most parts can be used again, whatever request led to them.
+
+        Args:
+            settings: With which they must have been computed.
+            keys: Of the parts that are wanted.
+        """
+        best, most = None, 0
+        for file in sorted(self.path.glob(f"features/*/{MANIFEST}")):
+            try:
+                manifest = json.loads(file.read_text())
+                if manifest["settings"] != settings:
+                    continue
+                num = sum(num_rows for key, num_rows in manifest["parts"] if key in keys)
+            except (OSError, ValueError, KeyError, TypeError):
+                continue  # damaged, or of an earlier version
+            if num > most:
+                best, most = Entry(file.parent, manifest), num
+        return best
+
     def remember(
         self,
         request: Mapping[str, Any],
@@ -190,6 +211,7 @@ class FeatureCache:
                     {
                         "root": str(local.root),
                         "names": list(local.names),
+                        "context": local.context,
                         "stamp": local.stamp,
                         "digest": local.digest,
                     }

@@ -90,8 +90,7 @@ class Draft:
         settings: What two processes must have in common for their parts to be the same, bit for
             bit.
         parts: All parts of the entry, in the order of the items.
-        earlier: Features of the same request before items have changed, some of which may be used
-            again.
+        earlier: Features of which some parts may be used again, computed with the same settings.
         skip_broken: Whether items that cannot be read are left out of the entry.
     """
 
@@ -111,7 +110,7 @@ class Draft:
                 shutil.rmtree(self.path)
             self.path.mkdir(parents=True, exist_ok=True)
             files.write_atomically(file, wanted)
-        if self.earlier is not None and self.earlier.manifest.get("settings") == self.settings:
+        if self.earlier is not None:
             self._take_over(self.earlier)
 
     def _take_over(self, earlier: Entry) -> None:

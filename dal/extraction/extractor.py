@@ -20,7 +20,7 @@ from dal.extraction.draft import BrokenItem, Draft, Part
 from dal.extraction.encoder import Encoder, Network
 from dal.extraction.entry import FORMAT, Entry
 from dal.extraction.inference import Embedding, PartWriter
-from dal.extraction.items import Items, ItemSplit
+from dal.extraction.items import Items, ItemSplit, Labeling
 from dal.extraction.look import Look
 from dal.extraction.progress import ExtractionListener
 from dal.runtime import trainers, versions
@@ -57,8 +57,8 @@ class Job:
     def description(self) -> dict[str, Any]:
         """Everything that the features and labels depend on, in plain values."""
         items = dict(self.split.fingerprint)
-        if self.split.watched:
-            items["digests"] = [local.digest for local in self.split.watched]
+        if self.split.identity:
+            items["digests"] = [part.digest for part in self.split.identity]
         return {
             "format": FORMAT,
             **self.encoder.description(),
@@ -74,9 +74,9 @@ class Job:
 
     def parts(self) -> list[Part]:
         """The parts in which the features are computed, by the content of the items if possible."""
-        if self.split.files is None:
+        if self.split.contents is None:
             return draft.split_evenly(len(self.split), PART_ROWS, self.content)
-        return draft.split_by_content(self.split.files.contents, PART_ROWS)
+        return draft.split_by_content(self.split.contents.contents, PART_ROWS)
 
 
 class FeatureExtractor:
@@ -133,6 +133,7 @@ class FeatureExtractor:
         splits: Mapping[str, str],
         optional: Collection[str] = (),
         labeled: Collection[str] = (),
+        check: Callable[[Mapping[str, Labeling]], None] | None = None,
     ) -> dict[str, Entry]:
         """The features of some splits, with their labels; computed if they are not in the cache.
 
@@ -144,6 +145,8 @@ class FeatureExtractor:
             splits: Their names, by what they are for, for example ``"test"``.
             optional: What may be absent if it has its default name; it is left out then.
             labeled: What must have labels.
+            check: Is called with the labels of all splits before anything is computed; what it
+                raises is an error then.
 
         Raises:
             DataError: If items or weights cannot be found or read, or the cache is damaged.
@@ -152,7 +155,7 @@ class FeatureExtractor:
         # Without Lightning's sampler: each process knows its own batches, see Embedding.
         trainer = trainers.build(self.trainer, callbacks=[writer], use_distributed_sampler=False)
         with Processes(trainer) as processes:
-            look = Look(self, items, splits, optional, labeled)
+            look = Look(self, items, splits, optional, labeled, check)
             found = look.found() if processes.is_first else None
             if found is None or None in found.values() or processes.all_started:
                 found = processes.shared(found)
@@ -204,18 +207,18 @@ class FeatureExtractor:
             if entry is None:
                 settings = self._settings(job, trainer.strategy.root_device)
                 folder, target = self.cache.draft_folder(plain), self.cache.folder(content)
-                before = self.cache.earlier(request)
-                if before is not None and processes.is_first:
-                    self.listener.say(
-                        f"What {job.split.where} was made from has changed since its features were "
-                        "computed."
-                    )
-                earlier = before or self.cache.earlier(plain)
+                earlier = None
+                if processes.is_first:
+                    if self.cache.earlier(request) is not None:
+                        self.listener.say(
+                            f"What {job.split.where} was made from has changed since its features "
+                            "were computed."
+                        )
+                    earlier = self.cache.related(settings, {part.key for part in parts})
                 unfinished = Draft(folder, target, settings, parts, earlier, self.skip_broken)
                 entry = self._compute(job, unfinished, trainer, processes)
             if processes.is_first:
-                local, named = look.local_files(split)
-                self.cache.remember(request, content, local, named)
+                self.cache.remember(request, content, look.local_files(split), job.split.named)
             return entry
 
     def _lock(self, held: ExitStack, name: str, where: str) -> None:
@@ -261,8 +264,8 @@ class FeatureExtractor:
         split = job.split
         broken = unfinished.broken()
         if broken and (len(broken) == len(split) or not self.skip_broken):
-            if split.files is not None:
-                unfinished.keep_readable(split.files.contents)
+            if split.contents is not None:
+                unfinished.keep_readable(split.contents.contents)
             raise DataError(_broken_message(split, broken))
         kept = np.delete(np.arange(len(split)), [item.row for item in broken])
         summary = split.summary

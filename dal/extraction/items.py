@@ -1,8 +1,10 @@
 """The contract of items: what a frozen network reads, by split, not decoded yet."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -25,6 +27,73 @@ class MissingSplitError(DataError):
         self.problem = problem
 
 
+class Labeling(NamedTuple):
+    """The labels of a split.
+
+    Attributes:
+        labels: ``(N,)``, int64, if there are any; -1 where a label is unknown.
+        class_names: By label, if there are any.
+    """
+
+    labels: np.ndarray | None
+    class_names: list[str] | None
+
+
+class Contents(Protocol):
+    """Digests of what the items of a split are. They are read when they are first asked for.
+
+    Files of the user's own, one for each item, are an example.
+    """
+
+    @property
+    def contents(self) -> list[bytes]:
+        """A digest of each item, by row: the same where the item is the same."""
+
+    @property
+    def digest(self) -> str:
+        """Changes with any item, with their order, and with what else their entry depends on."""
+
+    def read(self, advance: Callable[[int], None]) -> None:
+        """Reads the items, unless that has been done.
+
+        Args:
+            advance: Is called with the number of items that have been read since the last call.
+        """
+
+
+class ReadContents:
+    """Contents that a function reads.
+
+    Args:
+        reader: Returns a digest of each item; is given ``advance`` of :meth:`Contents.read`.
+        context: Further text that :attr:`digest` changes with.
+    """
+
+    def __init__(
+        self, reader: Callable[[Callable[[int], None]], list[bytes]], context: str = ""
+    ) -> None:
+        self.reader = reader
+        self.context = context
+
+    @cached_property
+    def contents(self) -> list[bytes]:
+        """A digest of each item, by row."""
+        return self.reader(lambda _: None)
+
+    @cached_property
+    def digest(self) -> str:
+        """Changes with any item, with their order, and with the context."""
+        digest = hashlib.sha256(self.context.encode())
+        for content in self.contents:
+            digest.update(content)
+        return digest.hexdigest()
+
+    def read(self, advance: Callable[[int], None]) -> None:
+        """Reads the items, unless that has been done."""
+        if "contents" not in self.__dict__:
+            self.__dict__["contents"] = self.reader(advance)
+
+
 @dataclass(frozen=True)
 class ItemSplit:
     """The items of one split, not decoded yet.
@@ -37,11 +106,13 @@ class ItemSplit:
         labels: ``(N,)``, int64, if there are any; -1 where a label is unknown.
         class_names: By label, if there are any.
         ids: What the items are called, by row, if they have names.
-        fingerprint: Plain values that, with the content of ``local`` and ``files``, change when any
-            item or label does.
-        local: The user's own files that it was made from.
+        fingerprint: Plain values that, with the digest of ``contents``, or of ``local`` where there
+            are none, change when any item, label or id does.
+        local: The user's own files that it was made from: if none of them changes, it does not.
         where: What to call the split in a message.
-        files: The file of each item, by row, if each item is a file of the user's own.
+        contents: What the items are, if they can be read on this machine without a download.
+            Features are computed again for those alone that have changed.
+        named: Further files of the user's own, which only the items name.
         notes: What else the user should know of the split, for example which files are no items.
     """
 
@@ -53,7 +124,8 @@ class ItemSplit:
     fingerprint: dict[str, Any]
     local: list[LocalFiles]
     where: str
-    files: LocalFiles | None = None
+    contents: Contents | None = None
+    named: list[LocalFiles] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -65,11 +137,9 @@ class ItemSplit:
         return f"{self.noun}s"
 
     @property
-    def watched(self) -> list[LocalFiles]:
-        """All files of the user's own that it depends on."""
-        if self.files is None or any(self.files is local for local in self.local):
-            return self.local
-        return [*self.local, self.files]
+    def identity(self) -> list[Contents]:
+        """What says whether the items are the same: their contents, or else all files."""
+        return list(self.local) if self.contents is None else [self.contents]
 
     @property
     def summary(self) -> str:

@@ -1,13 +1,13 @@
 """A look at everything that an extraction needs, before anything is computed."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
 from typing import Protocol
 
 from dal.errors import DalError, DataError
 from dal.extraction.encoder import Encoder, Network
 from dal.extraction.entry import LABELS, Entry
-from dal.extraction.items import Items, ItemSplit, MissingSplitError
+from dal.extraction.items import Items, ItemSplit, Labeling, MissingSplitError
 from dal.extraction.progress import Count, ExtractionListener
 from dal.runtime.files import LocalFiles
 
@@ -31,6 +31,7 @@ class Look:
         splits: Their names, by what they are for.
         optional: What may be absent, if it has its default name.
         labeled: What must have labels.
+        check: What is checked of the labels of all splits.
     """
 
     def __init__(
@@ -40,12 +41,14 @@ class Look:
         splits: Mapping[str, str],
         optional: Collection[str],
         labeled: Collection[str],
+        check: Callable[[Mapping[str, Labeling]], None] | None,
     ) -> None:
         self.finder = finder
         self.items = items
         self.splits = splits
         self.optional = optional
         self.labeled = labeled
+        self.check = check
         self._opened: dict[str, ItemSplit] = {}
         self._weights: list[LocalFiles] = []
 
@@ -78,6 +81,11 @@ class Look:
             else:
                 found[key] = entry
                 summaries.append(f"{key if name == key else f'{key} ({name})'}: {summary}.")
+        if None in found.values() and self.check is not None and not problems:
+            try:
+                self.check({key: self._labeling(key, entry) for key, entry in found.items()})
+            except DalError as error:
+                problems.append(error)
         if None in found.values():
             try:
                 others.append(self.encoder.summary())
@@ -109,16 +117,26 @@ class Look:
         return self._opened[split]
 
     def read(self, split: str) -> None:
-        """Reads the user's own files of a split, to know them by their content."""
-        for local in self.opened(split).watched:
+        """Reads the user's own files and items of a split, to know them by their content."""
+        opened = self.opened(split)
+        for local in (*opened.local, *opened.named):
             what = f"Reading the files in {local.root}"
             local.read(Count(self.finder.listener, what, len(local.names)).advance)
+        if opened.contents is not None:
+            what = f"Reading the {opened.nouns} of {opened.where}"
+            count = Count(self.finder.listener, what, len(opened), opened.nouns)
+            opened.contents.read(count.advance)
 
-    def local_files(self, split: str) -> tuple[list[LocalFiles], list[LocalFiles]]:
-        """The user's own files of network and items, and those that only the items name."""
-        opened = self.opened(split)
-        named = [] if opened.watched is opened.local else opened.watched[len(opened.local) :]
-        return [*self._weights, *opened.local], named
+    def local_files(self, split: str) -> list[LocalFiles]:
+        """The user's own files of network and items."""
+        return [*self._weights, *self.opened(split).local]
+
+    def _labeling(self, key: str, entry: Entry | None) -> Labeling:
+        if entry is None:
+            opened = self.opened(self.splits[key])
+            return Labeling(opened.labels, opened.class_names)
+        labels = entry.load()[1]
+        return Labeling(None if labels is None else labels.numpy(), entry.class_names)
 
     def _check_labels(self, key: str, entry: Entry | None) -> None:
         if key not in self.labeled:

@@ -35,19 +35,23 @@ class Count:
     Args:
         listener: Is told.
         what: What is done, for example ``"Looking for changes in DIR"``.
-        total: How many files there are.
+        total: How many of them there are.
+        nouns: What they are called.
     """
 
-    def __init__(self, listener: ExtractionListener, what: str, total: int) -> None:
+    def __init__(
+        self, listener: ExtractionListener, what: str, total: int, nouns: str = "files"
+    ) -> None:
         self.listener = listener
         self.what = what
         self.total = total
+        self.nouns = nouns
         self.done = 0
         self.due = time.monotonic() + FIRST_SECONDS
 
     def advance(self, num: int) -> None:
-        """``num`` more files are done."""
+        """``num`` more of them are done."""
         self.done += num
         if time.monotonic() >= self.due:
             self.due = time.monotonic() + NEXT_SECONDS
-            self.listener.say(f"{self.what}: {self.done:,} of {self.total:,} files.")
+            self.listener.say(f"{self.what}: {self.done:,} of {self.total:,} {self.nouns}.")

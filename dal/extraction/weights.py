@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,7 @@ class Weights:
             ConfigError: If transformers has no such architecture.
         """
         folder = self.find()  # before the import, so that missing files are reported at once
+        _check_readable(folder)
         import transformers
 
         architecture: Any = getattr(transformers, self.architecture, None)
@@ -131,6 +133,16 @@ class Weights:
         missing = {*report["missing_keys"], *(str(key[0]) for key in report["mismatched_keys"])}
         loaded: nn.Module = model.eval().requires_grad_(False)
         return loaded, sorted(missing)
+
+
+def _check_readable(folder: Path) -> None:
+    """Checks what the library would take for missing: it may be there, but not for this user."""
+    for file in sorted(file for pattern in LOADED_FILES for file in folder.glob(pattern)):
+        if not os.access(file, os.R_OK):
+            raise DataError(
+                f"Cannot read the weights {file}. Permit reading the file, or, if it is a link, "
+                "copy what it leads to."
+            )
 
 
 def content_hash(model: nn.Module, unused: Collection[str] = ()) -> str:

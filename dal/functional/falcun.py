@@ -16,7 +16,7 @@ t + Σ_{k∈T} min(p_k, q_k), hence
     ‖p − q‖₁ ≥ 2 (1 − t − Σ_{k∈T} min(p_k, q_k)).
 
 Where this bound is not below d, d stays as it is; for the other rows the distance is computed from
-all classes. T is the smallest set with t <= 1/4, by classes of descending q. For that the
+all classes. T is the smallest set with t <= 0.35, by classes of descending q. For that the
 probabilities are stored by class.
 
 References:
@@ -34,7 +34,7 @@ from dal.functional import sampling
 # Distances that all differ by less differ by the rounding of the probabilities, which would decide
 # the draws once it is scaled to [0, 1].
 NEGLIGIBLE = 1e-6
-MAX_TAIL = 0.25  # t: with less there are more classes to read, with more the bound is too low
+MAX_TAIL = 0.35  # t: with less there are more classes to read, with more the bound is too low
 CHUNK_ROWS = 1 << 14
 CHUNK_ENTRIES = 1 << 21
 
@@ -63,12 +63,13 @@ def uncertainty(probs_by_class: Tensor) -> Tensor:
         >>> uncertainty(torch.tensor([[0.5, 1.0], [0.25, 0.0], [0.25, 0.0]]))
         tensor([0.7500, 0.0000], dtype=torch.float64)
     """
-    parts = []
-    for part in probs_by_class.split(CHUNK_ROWS, 1):
-        highest, classes = part.max(0, keepdim=True)  # (1, n)
-        second = part.scatter(0, classes, -1).amax(0)
-        parts.append(1 - (highest[0].double() - second.double()))
-    return torch.cat(parts)
+    unsure = probs_by_class.new_empty(probs_by_class.shape[1], dtype=torch.float64)
+    chunks = zip(probs_by_class.split(CHUNK_ROWS, 1), unsure.split(CHUNK_ROWS), strict=True)
+    for probs, found in chunks:
+        highest, classes = probs.max(0, keepdim=True)  # (1, n)
+        second = probs.scatter(0, classes, -1).amax(0)
+        found.copy_(1 - (highest[0].double() - second.double()))
+    return unsure
 
 
 def select(
@@ -103,6 +104,7 @@ def select(
         raise ValueError(f"Expected `num` in [1, {num_rows}], got {num}.")
     unsure = uncertainty(probs_by_class)
     distances = unsure.clone()
+    relevance, masses = torch.empty_like(unsure), torch.empty_like(unsure)
     relevances = torch.full((num,), torch.nan, dtype=torch.float64, device=unsure.device)
     drawn: list[int] = []
     left = 0  # the lowest row that is left
@@ -110,16 +112,17 @@ def select(
         # No extremum of the others: a drawn row takes the distance of one that is left.
         distances[drawn] = distances[left].item()
         lowest, highest = distances.aminmax()
-        relevance = unsure.clone()
+        relevance.copy_(unsure)
         if highest - lowest > NEGLIGIBLE:
-            relevance += (distances - lowest) / (highest - lowest)
+            torch.sub(distances, lowest, out=masses)
+            relevance.add_(masses.div_(highest - lowest))
         relevance[drawn] = 0
         most = relevance.amax()
         if most == 0:
             break
         # Relative to the highest one, so that no exponent leaves the range of float64.
-        masses = (relevance / most).pow_(gamma)
-        row = sampling.draw_proportionally(masses.cumsum(0), generator)
+        torch.div(relevance, most, out=masses).pow_(gamma)
+        row = sampling.draw_proportionally(masses.cumsum_(0), generator)
         relevances[len(drawn)] = relevance[row]
         drawn.append(row)
         while left in drawn and left < num_rows - 1:

@@ -31,7 +31,7 @@ from torch import Tensor
 
 from dal.functional import sampling
 
-CHUNK_ENTRIES = 1 << 21  # of the probabilities of rows under configurations
+CHUNK_ENTRIES = 1 << 19  # of the probabilities of rows under configurations: near the cache
 
 # Gains that differ by less are the same but for the rounding of float32 probabilities.
 TIE = 1e-6
@@ -234,9 +234,9 @@ def batch_bald(
     if not 1 <= num <= len(probs):
         raise ValueError(f"Expected `num` in [1, {len(probs)}], got {num}.")
     rows_each = max(1, CHUNK_ENTRIES // probs[0].numel())
-    conditional = torch.cat(  # (N,)
-        [_entropies(part.double(), 1).mean(-1) for part in probs.split(rows_each)]
-    )
+    conditional = probs.new_empty(len(probs), dtype=torch.float64)  # mean_s H(p_s)
+    for part, found in zip(probs.split(rows_each), conditional.split(rows_each), strict=True):
+        found.copy_(_entropies(part.double(), 1).mean(-1))
     configurations = no_labels(probs)
     chosen: list[int] = []
     gains = torch.full((num,), torch.nan, dtype=torch.float64, device=probs.device)
@@ -260,12 +260,10 @@ def _best(
 
     def gains_of(rows: Tensor, known: Configurations, dtype: torch.dtype) -> Tensor:
         rows_each = max(1, CHUNK_ENTRIES // (probs.shape[1] * max(known.weights.shape)))
-        return torch.cat(
-            [
-                expected_entropies(probs[part].to(dtype), known) - conditional[part]
-                for part in rows.split(rows_each)
-            ]
-        )
+        gains = torch.empty_like(conditional[rows])
+        for part, found in zip(rows.split(rows_each), gains.split(rows_each), strict=True):
+            found.copy_(expected_entropies(probs[part].to(dtype), known) - conditional[part])
+        return gains
 
     def bounds_of(rows: Tensor, num_groups: int) -> Tensor:
         return gains_of(rows, configurations.grouped(num_groups), torch.float32) + BOUND_ERROR

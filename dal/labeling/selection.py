@@ -8,10 +8,8 @@ import torch
 from dal import strategies
 from dal.data import Pool
 from dal.experiment.cycle import Cycle
-from dal.strategies import Query, Selection, Strategy
+from dal.strategies import BaitBinary, MaxHerding, Query, Selection, Strategy, TypiClust
 
-WITH_LABELS = "bait_binary"
-FIRST, FIRST_LARGE = "typiclust", "max_herding"
 MAX_TYPICLUST = 500  # it makes no more clusters than that, and takes one item of each
 LARGE_POOL, NUM_TARGETS = 50_000, 20_000  # all pairs of rows of a larger pool take too long
 
@@ -42,10 +40,10 @@ def strategy(given: str | Strategy | None, can_fit: bool, num: int, pool_size: i
     if given is not None:
         return strategies.by_name(given)
     if can_fit:
-        return strategies.by_name(WITH_LABELS)
+        return BaitBinary()
     if num <= MAX_TYPICLUST:
-        return strategies.by_name(FIRST)
-    return strategies.by_name(FIRST)
+        return TypiClust()
+    return MaxHerding(num_targets=NUM_TARGETS if pool_size > LARGE_POOL else None)
 
 
 def choose(cycle: Cycle, number: int, num: int, generator: torch.Generator) -> Chosen:

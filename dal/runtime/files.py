@@ -3,7 +3,7 @@
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -83,6 +83,26 @@ def remove_quietly(path: Path) -> None:
             path.unlink(missing_ok=True)
     except OSError:
         return
+
+
+def make_folders(path: Path) -> list[Path]:
+    """Makes a folder and those around it; returns those that were missing, the innermost first.
+
+    Raises:
+        OSError: If they cannot be made.
+    """
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Removes folders as long as they are empty, the innermost first."""
+    for folder in folders:
+        try:
+            folder.rmdir()
+        except OSError:
+            return
 
 
 def _sync(file: Path) -> None:
@@ -204,8 +224,8 @@ class LocalFiles:
     def digest(self) -> str:
         """Changes with the names and the content alone, wherever the files are; reads them all."""
         digest = hashlib.sha256(self.context.encode())
-        for name, content in zip(self.names, self.contents, strict=True):
-            digest.update(os.fsencode(name) + b"\0" + content)
+        for name, of_file in zip(self.names, self.contents, strict=True):
+            digest.update(os.fsencode(name) + b"\0" + of_file)
         return digest.hexdigest()
 
     def read(self, advance: Callable[[int], None]) -> None:
@@ -221,8 +241,8 @@ class LocalFiles:
         _ = self.stamp  # first, so that a file written during the reading is noticed next time
         contents = []
         with ThreadPoolExecutor(NUM_READERS) as pool:
-            for content in pool.map(lambda name: _content(self.root / name), self.names):
-                contents.append(content)
+            for digest in pool.map(lambda name: content(self.root / name), self.names):
+                contents.append(digest)
                 advance(1)
         return contents
 
@@ -235,7 +255,8 @@ def _status(file: str) -> tuple[int, ...]:
     return status.st_size, status.st_mtime_ns, status.st_mode
 
 
-def _content(file: Path) -> bytes:
+def content(file: Path) -> bytes:
+    """A digest of a file's content, or of why it cannot be read."""
     try:
         return bytes.fromhex(sha256(file))[:CONTENT_BYTES]
     except OSError as error:

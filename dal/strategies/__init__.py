@@ -9,10 +9,12 @@ from dal.strategies.cluster_margin import ClusterMargin
 from dal.strategies.core_set import CoreSet
 from dal.strategies.drop_query import DropQuery
 from dal.strategies.falcun import Falcun
+from dal.strategies.herding import MaxHerding, UHerding
 from dal.strategies.k_means import KMeans
 from dal.strategies.prob_cover import ProbCover
 from dal.strategies.query import Query
 from dal.strategies.random import Random
+from dal.strategies.refine import Refine
 from dal.strategies.strategy import Need, Selection, Strategy
 from dal.strategies.tcm import Tcm
 from dal.strategies.typiclust import TypiClust
@@ -35,14 +37,17 @@ __all__ = [
     "KMeans",
     "LeastConfidence",
     "Margin",
+    "MaxHerding",
     "Need",
     "ProbCover",
     "Query",
     "Random",
+    "Refine",
     "Selection",
     "Strategy",
     "Tcm",
     "TypiClust",
+    "UHerding",
 ]
 
 # As in ``strategy=NAME``, where YAML files hold their arguments.
@@ -63,10 +68,13 @@ BY_NAME: dict[str, type[Strategy]] = {
     "k_means": KMeans,
     "least_confidence": LeastConfidence,
     "margin": Margin,
+    "max_herding": MaxHerding,
     "prob_cover": ProbCover,
     "random": Random,
+    "refine": Refine,
     "tcm": Tcm,
     "typiclust": TypiClust,
+    "uherding": UHerding,
 }
 
 

@@ -13,6 +13,12 @@ from dal.errors import ConfigError, DataError
 CHUNK_LOGITS = 1 << 21  # 8 MiB of float32: near the cache between the head and the softmax
 MIN_CHUNK_ROWS = 256
 
+# Of the cached properties, those that a part of the pool does not change.
+KEPT_IN_PARTS = frozenset(
+    {"num_classes", "embedding_size", "labeled_features", "labeled_embeddings"}
+    | {"labeled_logits", "labeled_probs"}
+)
+
 
 @dataclass(frozen=True)
 class Query:
@@ -32,6 +38,9 @@ class Query:
         num: How many positions to return, in [1, U].
         generator: The only source of randomness of a strategy; on the CPU.
         known_classes: Number of classes, where it is known without a head.
+        refit: Fits a new head, of the configuration of ``head``, to some of the labeled rows, given
+            as positions in ``labeled``, ``(M,)``, int64, on the CPU; it returns it in evaluation
+            mode, on ``device``. Equal positions give equal heads. None if there is no way to.
     """
 
     pool: FeatureRows
@@ -41,6 +50,7 @@ class Query:
     num: int
     generator: torch.Generator
     known_classes: int | None = None
+    refit: Callable[[Tensor], nn.Module] | None = None
 
     @property
     def device(self) -> torch.device:
@@ -199,7 +209,11 @@ class Query:
             ``(U, ...)``. The probabilities are not kept: a million rows of a thousand classes
             would take 4 GB.
         """
-        return self._joined(function(logits.softmax(-1)) for logits in self._logits(self.pool))
+        return self.map_pool_logits(lambda logits: function(logits.softmax(-1)))
+
+    def map_pool_logits(self, function: Callable[[Tensor], Tensor]) -> Tensor:
+        """``function`` of the logits of the unlabeled examples, row by row: as :meth:`map_pool`."""
+        return self._joined(function(logits) for logits in self._logits(self.pool))
 
     def map_pool_samples(
         self, function: Callable[[Tensor], Tensor], num_samples: int, joint: bool = False
@@ -272,10 +286,18 @@ class Query:
     def restricted_to(self, positions: Tensor) -> "Query":
         """The same question for a part of the pool.
 
+        What this query has loaded or computed of the labeled examples, and the features of the
+        pool, are not read again.
+
         Args:
             positions: Of that part, ``(M,)``, int64, on the CPU.
         """
-        return replace(self, pool=self.pool.take(positions))
+        part = replace(self, pool=self.pool.take(positions))
+        kept = {name: value for name, value in vars(self).items() if name in KEPT_IN_PARTS}
+        if "pool_features" in vars(self):
+            kept["pool_features"] = self.pool_features[positions.to(self.device)]
+        vars(part).update(kept)
+        return part
 
     @property
     def _fitted_head(self) -> nn.Module:

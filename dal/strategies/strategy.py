@@ -19,6 +19,7 @@ class Need(enum.StrEnum):
     HEAD = "a fitted head"
     LABELS = "labeled examples"
     POSTERIOR = "a head with a posterior"
+    REFIT = "a way to fit the head again"
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ class Strategy(ABC):
             None or not smaller. The published experiments of Huseljic et al. (2024) drew some.
 
     Attributes:
-        needs: What a query must have. :class:`Need.HEAD` unless a subclass says otherwise.
+        needs: What a query must have. :class:`Need.HEAD` unless a subclass says otherwise; an
+            instance says it where its arguments decide.
 
     Raises:
         ConfigError: If ``subset_size`` is below 1.
@@ -158,6 +160,7 @@ def offered(query: Query) -> frozenset[Need]:
         Need.HEAD: query.head is not None,
         Need.LABELS: len(query.labeled) > 0,
         Need.POSTERIOR: hasattr(query.head, "sample"),
+        Need.REFIT: query.refit is not None,
     }
     return frozenset(need for need in Need if has[need])
 

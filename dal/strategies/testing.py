@@ -83,7 +83,27 @@ def make_query(
         head=_randomized(TwoLayers(pool.shape[1], num_classes), scale),
         num=num,
         generator=torch.Generator().manual_seed(seed),
+        refit=lambda positions: nearest_mean(labeled[positions], labels[positions], num_classes),
     )
+
+
+def nearest_mean(features: Tensor, labels: Tensor, num_classes: int) -> nn.Linear:
+    """A head by which the class with the nearest mean is the most probable one.
+
+    Args:
+        features: ``(N, D)``.
+        labels: ``(N,)``, int64 in [0, num_classes).
+        num_classes: K; a class without rows has the origin for its mean.
+    """
+    # Without first weights: these would be drawn from the global generator.
+    head: nn.Linear = nn.utils.skip_init(nn.Linear, features.shape[1], num_classes)
+    head.requires_grad_(False)
+    members = nn.functional.one_hot(labels, num_classes).to(features)  # (N, K)
+    means = members.mT @ features / members.sum(0).clamp_min(1)[:, None]  # (K, D)
+    head.to(features.device)
+    head.weight.copy_(means)
+    head.bias.copy_(-means.square().sum(1) / 2)
+    return head.eval()
 
 
 def check(strategy: Strategy) -> None:

@@ -158,6 +158,13 @@ ABC = ClassLabel(names=["a", "b", "c"])
         (part_of([1, 10, 2], INTEGER), part_of([10, 1], INTEGER), ["1", "2", "10"], [2, 0]),
         (part_of([1.0, 2.0], Value("float32")), part_of([2], INTEGER), ["1", "2"], [1]),
         (part_of([True, False], Value("bool")), part_of([1], INTEGER), ["0", "1"], [1]),
+        # One name in two Unicode forms.
+        (
+            part_of(["caf\u00e9", "cafe\u0301", "ant"], STRING),
+            part_of([1, 0], ClassLabel(names=["ant", "cafe\u0301"])),
+            ["ant", "caf\u00e9"],
+            [1, 0],
+        ),
         # Strings in one, class labels or numbers in the other.
         (part_of(["c", "a", "b"], STRING), part_of([2, 0], ABC), ["a", "b", "c"], [2, 0]),
         (part_of([2, 1], INTEGER), part_of(["2", "1"], STRING), ["1", "2"], [1, 0]),
@@ -272,13 +279,15 @@ def test_names_of_the_files_are_ids_if_they_are_kept(tmp_path: Path) -> None:
         assert (None if found is None else [Path(name).name for name in found]) == expected
         if num == 3:
             assert items._read(tmp_path / "data3", "train[1:]", "").num_rows == 2
-            part = _ids(items._read(tmp_path / "data3", "train[1:]", ""), "image")
+            part = _ids(items._read(tmp_path / "data3", "train[1:]", ""), "image", tmp_path)
             assert [Path(name).name for name in part or []] == ["1.png", "2.png"]
 
 
 def test_splits_of_a_saved_dataset(tmp_path: Path) -> None:
     part_of(["a", "b", "a"], STRING).save_to_disk(tmp_path / "one")
     assert len(ImageDataset(path=tmp_path / "one").open("train")) == 3
+    part = ImageDataset(path=tmp_path / "one", splits={"train": "train[:2]"})
+    assert len(part.open("train[:2]")) == 2
     with pytest.raises(MissingSplitError, match=r"split test of .*one: found train\. Name"):
         ImageDataset(path=tmp_path / "one").open("test")
     saved(tmp_path / "disk", "disk", "class")

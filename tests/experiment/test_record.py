@@ -50,6 +50,22 @@ def written(path: Path, num_results: int = 3, num_acquired: int = 4) -> RunDirec
     return record
 
 
+def test_a_run_that_fails_before_it_begins_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "outputs").mkdir()
+    with pytest.raises(KeyError), RunDirectory(tmp_path / "outputs" / "a" / "b", {"seed": 3}):
+        raise KeyError
+    assert list(tmp_path.rglob("*")) == [tmp_path / "outputs"]
+    path = tmp_path / "outputs" / "a" / "b"
+    path.mkdir(parents=True)
+    (path / "notes.txt").write_text("mine")
+    with RunDirectory(path, CONFIGURATION):
+        pass
+    assert {file.name for file in path.iterdir()} == {"notes.txt", LOCK, CONFIG}
+    with RunDirectory(path, CONFIGURATION) as record:
+        record.write_summary({"finished": False})
+    assert {file.name for file in path.iterdir()} >= {CONFIG, "summary.json", "notes.txt"}
+
+
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     with written(tmp_path / "a" / "b") as record:
         progress = record.progress()

@@ -157,6 +157,14 @@ def test_heads_that_are_not_used_may_be_in_a_checkpoint(tmp_path: Path) -> None:
     assert Backbone(weights=tmp_path, transform=SMALL).load()(random_pixels()).shape == (2, 8)
 
 
+def test_weights_that_may_not_be_read(weights: Path, tmp_path: Path) -> None:
+    shutil.copytree(weights, tmp_path / "own")
+    (tmp_path / "own" / "model.safetensors").unlink()
+    (tmp_path / "own" / "model.safetensors").symlink_to("nowhere")
+    with pytest.raises(DataError, match=r"Cannot read the weights .*own/model\.safetensors"):
+        Backbone(weights=tmp_path / "own").load()
+
+
 def test_all_files_that_are_loaded_are_watched(weights: Path, tmp_path: Path) -> None:
     own = tmp_path / "own"
     own.mkdir()

@@ -154,6 +154,16 @@ def test_entries_of_earlier_versions_can_be_read(tmp_path: Path) -> None:
     assert old.part("part0") is None
 
 
+def test_parts_of_any_entry_can_be_used_again(tmp_path: Path) -> None:
+    entry = filled(tmp_path)
+    store, settings = FeatureCache(tmp_path), entry.manifest["settings"]
+    assert store.related(settings, ["part1", "other"]) == entry
+    assert store.related(settings, ["other"]) is None
+    assert store.related({**settings, "dtype": "other"}, ["part1"]) is None
+    (entry.path / "manifest.json").write_text("{")
+    assert store.related(settings, ["part1"]) is None
+
+
 def test_files_that_only_items_name_are_watched(tmp_path: Path) -> None:
     entry = filled(tmp_path / "cache")
     store = FeatureCache(tmp_path / "cache")

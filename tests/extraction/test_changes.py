@@ -8,16 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from dal.data import Embedded, ImageFolder
 from dal.errors import DataError
 from dal.extraction import Backbone, draft
 from dal.extraction.backbone import ImageReader
-from dal.extraction.inference import Embedding
 from tests.extraction.conftest import Make, features_of, recorder_of
-from tests.images import SMALL, save_dinov2, save_images
+from tests.images import SMALL, computed_rows, save_dinov2, save_images
 
 
 def test_the_second_time_nothing_is_touched(
@@ -40,20 +38,6 @@ def test_a_changed_image_is_computed_again(make: Make, images: Path) -> None:
     np.testing.assert_array_equal(second[1:], first[1:])
 
 
-def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The rows of each batch that the network computes from now on."""
-    sizes: list[int] = []
-    original = Embedding.predict_step
-
-    def predict_step(self: Embedding, batch: Any, number: int) -> torch.Tensor:
-        features = original(self, batch, number)
-        sizes.append(len(features))
-        return features
-
-    monkeypatch.setattr(Embedding, "predict_step", predict_step)
-    return sizes
-
-
 def test_what_was_understood_is_said_first(make: Make, images: Path) -> None:
     (images / "train" / "ant" / "1.heic").write_text("x")
     for _ in range(2):  # computed, and found
@@ -70,7 +54,7 @@ def test_what_was_understood_is_said_first(make: Make, images: Path) -> None:
 def test_everything_is_looked_at_before_anything_is_computed(
     make: Make, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    computed = counted(monkeypatch)
+    computed = computed_rows(monkeypatch)
     save_images(images / "test", {"cow": 1})
     source = make()
     source.extractor.backbone = Backbone(weights=tmp_path / "nowhere", transform=SMALL)
@@ -83,7 +67,7 @@ def test_everything_is_looked_at_before_anything_is_computed(
     for file in (images / "train").rglob("*.*"):
         file.rename(images / "train" / f"{file.parent.name}{file.name}")
     source = make()
-    source.needs_labels = True
+    source.check_labels = lambda *_: None
     with pytest.raises(DataError, match=r"(?s)labels of the train.*labels of the test"):
         source.load()
     assert computed == []
@@ -117,7 +101,7 @@ def test_a_change_of_one_image_costs_its_part_alone(
         image.unlink()
     else:
         Image.new("RGB", (9, 9), (0, 0, 255)).save(image)
-    computed = counted(monkeypatch)
+    computed = computed_rows(monkeypatch)
     entry = make().entry("train")
     assert 0 < sum(computed) < len(entry) - 4
     scratch = make("scratch").entry("train")
@@ -168,7 +152,7 @@ def test_all_broken_images_are_named_at_once_and_the_others_kept(
     num_workers: int, make: Make, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = broken_images(images)
-    computed = counted(monkeypatch)
+    computed = computed_rows(monkeypatch)
     source = make(num_workers=num_workers)
     with pytest.raises(DataError, match="Cannot read 3 of the 17 images") as error:
         source.entry("train")
@@ -192,7 +176,7 @@ def test_broken_images_can_be_left_out(
     broken = broken_images(images)
     with pytest.raises(DataError, match="extraction.skip_broken=true"):
         make().entry("train")
-    computed = counted(monkeypatch)
+    computed = computed_rows(monkeypatch)
     source = make(skip_broken=True)
     entry = source.entry("train")
     assert sum(computed) == 0  # the parts of the first command

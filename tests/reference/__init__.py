@@ -16,6 +16,7 @@ from tests.reference import (
     scoring,
     seeding,
 )
+from tests.reference import herding as herding_twins
 from tests.reference.bait import (
     Bait,
     DiagonalBait,
@@ -37,6 +38,7 @@ from tests.reference.candidates import (
 )
 from tests.reference.clusters import neighbor_distances, typicality, typiclust
 from tests.reference.coverage import core_set, distance, is_less, prob_cover, pure_radius, purity
+from tests.reference.herding import herding, herding_gains, smallest_distance, temperature
 from tests.reference.information import batch_bald, mutual_information
 from tests.reference.relevance import falcun
 from tests.reference.scoring import (
@@ -73,6 +75,8 @@ __all__ = [
     "fisher",
     "flip_candidates",
     "full_factor",
+    "herding",
+    "herding_gains",
     "is_less",
     "least_confidence",
     "logit_deviations",
@@ -90,6 +94,8 @@ __all__ = [
     "purity",
     "round_robin",
     "selections",
+    "smallest_distance",
+    "temperature",
     "top_factor",
     "trapezoid",
     "typicality",
@@ -106,4 +112,5 @@ selections: dict[str, Callable[[Any], list[int]]] = {
     **coverage.selections,
     **information.selections,
     **relevance.selections,
+    **herding_twins.selections,
 }

@@ -1,0 +1,458 @@
+"""Greedy coverage of a pool by a Gaussian kernel, which is never stored.
+
+Of unit rows x, y the kernel is k(x, y) = exp(−(‖x − y‖ / h)²). A row i is covered to the degree
+mᵢ, its highest kernel value with a labeled or chosen row. The gain of a candidate j is
+Σᵢ uᵢ max(k(i, j) − mᵢ, 0), and each step takes the candidate of the highest gain.
+
+Gains only fall as rows are chosen, so a gain of an earlier step is an upper bound, and most
+candidates need no look in a step [Minoux1978]. What is kept here are upper bounds even of the
+rounding: the products of a block are in float32, and every kernel value is raised by what their
+rounding may have taken from it. The gains that decide are computed in float64 from the differences
+of rows. So the choice is that of float64, whatever the chunks and the number of threads.
+
+References:
+    [Bae2024] Bae et al. (2024), "Generalized coverage for more robust low-budget active learning".
+    [Bae2025] Bae et al. (2025), "Uncertainty herding: one active learning method for all label
+    budgets".
+    [Minoux1978] Minoux (1978), "Accelerated greedy algorithms for maximizing submodular set
+    functions".
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dal.functional import ranking
+
+TARGET_ROWS = 1024  # of a block of kernel values; small enough for the cache
+CANDIDATES = 256  # that are looked at again together
+FIRST_CANDIDATES = 1024
+CHUNK_PAIRS = 4096  # of rows whose differences are formed at once
+CHUNK_ENTRIES = 1 << 23
+
+# Rows closer than this are taken for equal where the smallest distance is sought: scaling a row in
+# float32 can move its direction that far.
+NO_DISTANCE = 1e-6
+
+# From this share of pairs on, float64 products are cheaper than differences of rows.
+DENSE = 1 / 16
+FEW = 4
+
+# Gains this close to each other, relatively, are equal: two rows that cover nothing but each other
+# have the same gain, and rounding should not decide between them.
+TIE = 1e-12
+
+
+class Selection(NamedTuple):
+    """Rows in the order in which they were chosen.
+
+    Attributes:
+        positions: ``(B,)``, int64, distinct.
+        gains: Of each when it was chosen, ``(B,)``, float64; an estimate if targets were sampled.
+    """
+
+    positions: Tensor
+    gains: Tensor
+
+
+def unit_rows(features: Tensor) -> Tensor:
+    """Rows scaled to length 1, ``(N, D)``, float64; rows of zeros stay as they are.
+
+    Example:
+        >>> unit_rows(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
+        tensor([[0.6000, 0.8000],
+                [0.0000, 0.0000]], dtype=torch.float64)
+    """
+    return F.normalize(features.double(), eps=torch.finfo(torch.float64).tiny)
+
+
+def smallest_distance(features: Tensor) -> float | None:
+    """The smallest distance above 0 between two rows of unit length; None if there is none.
+
+    Distances below 1e-6 count as 0: the rows are float32. The pair is found by float64 products,
+    which are wrong by less than 1e-13 in the square, and its distance is that of the difference.
+
+    Args:
+        features: ``(N, D)``, of any length.
+
+    Memory: 8·N·D bytes and a block of products.
+
+    Example:
+        >>> smallest_distance(torch.tensor([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0]]))
+        1.4142135623730951
+    """
+    rows = unit_rows(features)
+    squares = rows.square().sum(1)
+    smallest, pair = math.inf, (0, 0)
+    for first in range(0, len(rows), TARGET_ROWS):
+        block = rows[first : first + TARGET_ROWS]
+        # Only pairs of a row and a later one, or one in the same block.
+        distances = squares[first : first + len(block), None] + squares[first:]
+        distances.addmm_(block, rows[first:].mT, alpha=-2)
+        distances[distances < NO_DISTANCE**2] = math.inf
+        if distances.numel() and distances.min() < smallest:
+            smallest = float(distances.min())
+            row, other = divmod(int(distances.argmin()), distances.shape[1])
+            pair = (first + row, first + other)
+    if smallest == math.inf:
+        return None
+    return float(torch.linalg.vector_norm(rows[pair[0]] - rows[pair[1]]))
+
+
+def select(
+    features: Tensor,
+    labeled: Tensor,
+    weights: Tensor,
+    num: int,
+    bandwidth: float,
+    targets: Tensor | None = None,
+) -> Selection:
+    """The rows that cover the pool best, one after the other.
+
+    Gains that agree to a relative 1e-12 with the highest are ties, and the lowest row is taken.
+
+    Labeled rows are no targets here although the definition counts them: each is covered to the
+    degree k = 1, which no other row exceeds, so that their terms are 0.
+
+    With some targets only, a gain is estimated. The term of the candidate itself is always known,
+    and with a small bandwidth it is most of the gain; the sum over the N − 1 others is N − 1 times
+    its mean over the targets other than the candidate. The estimate is unbiased for targets that
+    are drawn uniformly, and exact for all.
+
+    Args:
+        features: Of the pool, ``(N, D)``, of any length; they are scaled to length 1.
+        labeled: Features of the labeled examples, ``(L, D)``, L >= 0.
+        weights: u, at least 0, ``(N,)``.
+        num: B, how many rows to select, in [1, N].
+        bandwidth: h, above 0.
+        targets: Distinct rows that the sum is taken over, ``(T,)``, int64 ascending; all if None.
+
+    Raises:
+        ValueError: If ``num`` or ``bandwidth`` is out of range, or there are no targets.
+
+    Memory: a copy of the features in float32, 40 bytes for each row and target, blocks of 4 MiB,
+    and a copy of the targets if they are some only.
+
+    Example:
+        >>> pool = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 2.0]])
+        >>> select(pool, torch.empty(0, 2), torch.ones(3), num=2, bandwidth=1.0)
+        Selection(positions=tensor([1, 0]), gains=tensor([2.1353, 0.8647], dtype=torch.float64))
+    """
+    num_rows = len(features)
+    if not 1 <= num <= num_rows:
+        raise ValueError(f"Expected `num` in [1, {num_rows}], got {num}.")
+    if not bandwidth > 0:
+        raise ValueError(f"Expected `bandwidth` above 0, got {bandwidth}.")
+    if targets is not None and len(targets) == 0:
+        raise ValueError("Expected at least one row in `targets`, got none.")
+    search = _Search(features, labeled, weights.double(), bandwidth, targets)
+    gains = [search.step() for _ in range(num)]
+    return Selection(torch.tensor(search.chosen, device=features.device), torch.stack(gains))
+
+
+class _Search:
+    """The greedy search: an upper bound of every gain, and how it was computed.
+
+    Attributes:
+        chosen: The rows chosen so far.
+        bounds: Of the gains, ``(N,)``, float64; −∞ for chosen rows.
+        level: How each bound was computed, ``(N,)``: in an earlier step (0), or in this one from
+            float32 products (1), float64 products (2), or differences, as a gain (3).
+    """
+
+    def __init__(
+        self,
+        features: Tensor,
+        labeled: Tensor,
+        weights: Tensor,
+        bandwidth: float,
+        targets: Tensor | None,
+    ) -> None:
+        num_rows, device = len(features), features.device
+        self.features = features
+        self.weights = weights
+        self.bandwidth = bandwidth
+        self.all_rows = torch.arange(num_rows, device=device)
+        self.are_all = targets is None or len(targets) == num_rows
+        self.targets = self.all_rows if targets is None else targets.to(device)
+        self.labeled = unit_rows(labeled)
+        self.overshoot = _overshoot(features.shape[1], bandwidth)
+        self.scaled, self.offsets = _scaled(features, bandwidth, torch.float32)
+        # Of the targets, as bounds need them in float32: covers rounded down, weights up.
+        self.target_rows = self.scaled if self.are_all else self.scaled[self.targets]
+        self.cover = self._highest_kernel(self.targets, self.labeled, torch.float64)  # (T,)
+        self.low_cover = _rounded_down(self.cover)
+        self.high_weights = _rounded_up(weights[self.targets])
+
+        # gain = factor · (sum over targets) + own_factor · (term of the candidate itself)
+        num_targets, others = len(self.targets), num_rows - 1
+        self.factor = torch.full_like(weights, 1.0 if self.are_all else others / num_targets)
+        self.own_factor = torch.full_like(weights, 0.0 if self.are_all else 1.0)
+        self.own_cover = torch.zeros_like(weights)
+        if not self.are_all:
+            self.factor[self.targets] = others / (num_targets - 1) if num_targets > 1 else 0.0
+            self.own_factor[self.targets] -= self.factor[self.targets]
+            self.own_cover = self._highest_kernel(self.all_rows, self.labeled, torch.float32)
+            self.own_cover[self.targets] = self.cover
+
+        self.chosen: list[int] = []
+        self.level = torch.ones(num_rows, dtype=torch.int8, device=device)
+        self.bounds = self._gains(self.all_rows, self._first_sums())
+
+    def step(self) -> Tensor:
+        """Chooses a row and returns its gain, float64."""
+        best, gain, is_dense = -1, -math.inf, False
+        while True:
+            may_tie = (self.bounds >= gain * (1 - TIE)) & (self.all_rows < best)
+            may_win = (self.bounds > gain) | may_tie
+            rows = (may_win & (self.level < 3)).nonzero().flatten()
+            if len(rows) == 0:
+                return self._choose(best)
+            rows = rows[_highest(self.bounds[rows], min(CANDIDATES, len(rows)))]
+            stale = rows[self.level[rows] == 0]
+            if len(stale):
+                self._refresh(stale, torch.float32)
+                continue
+            if best < 0:
+                rows = rows[:1]
+            elif is_dense and len(rows) > FEW and (self.level[rows] < 2).any():
+                self._refresh(rows[self.level[rows] < 2], torch.float64)
+                continue
+            is_dense = self._resolve(rows) > DENSE or is_dense
+            gain = max(gain, float(self.bounds[rows].max()))
+            are_best = (self.level == 3) & (self.bounds >= gain * (1 - TIE))
+            best = int(are_best.nonzero()[0])
+
+    def _choose(self, row: int) -> Tensor:
+        gain = self.bounds[row].clone()
+        self.chosen.append(row)
+        self.bounds[row] = -math.inf
+        candidate = torch.tensor([row], device=self.bounds.device)
+        before = self.cover.clone()
+        for first in range(0, len(self.targets), TARGET_ROWS):
+            _, rows, kernel = self._pairs(candidate, slice(first, first + TARGET_ROWS))
+            self.cover[first + rows] = torch.maximum(self.cover[first + rows], kernel)
+        self.low_cover = _rounded_down(self.cover)
+        if not self.are_all:
+            self.own_cover[self.targets] = self.cover
+        self._lower_bounds((self.cover > before).nonzero().flatten(), before)
+        return gain
+
+    def _lower_bounds(self, changed: Tensor, before: Tensor) -> None:
+        """Takes from the highest bounds what a choice has taken from the gains, or most of it.
+
+        That is Σ u min(max(k − m, 0), m' − m) over the targets whose cover rose from m to m', which
+        are few. As many bounds are lowered as cost what a refresh of 256 would; the others are
+        bounds of an earlier step from now on.
+
+        Args:
+            changed: Which targets, ``(A,)``.
+            before: The cover of all targets before the choice, ``(T,)``.
+        """
+        num = min(len(self.bounds), CANDIDATES * len(self.targets) // max(1, len(changed)))
+        rows = self.bounds.topk(num).indices
+        is_present = self.level[rows] > 0
+        self.level.zero_()
+        self.level[rows] = is_present.to(self.level.dtype)
+        candidates = (self.scaled[rows], self.offsets[rows])
+        lost = self.bounds.new_zeros(num)
+        for part in changed.split(TARGET_ROWS):
+            targets = (self.target_rows[part], self.offsets[self.targets[part]])
+            kernel = _kernel_bound(*targets, *candidates, -self.overshoot)
+            kernel.sub_(_rounded_up(before[part])[:, None]).clamp_min_(0)
+            rise = _rounded_down(self.cover[part] - before[part])
+            weights = _rounded_down(self.weights[self.targets[part]])
+            lost += weights @ torch.minimum(kernel, rise[:, None], out=kernel)
+        loss = self.factor[rows] * lost / _sum_slack(torch.float32)
+        if not self.are_all:  # a target's own term is in `lost` too
+            own_loss = torch.zeros_like(self.bounds)
+            own_loss[self.targets] = self.weights[self.targets] * (self.cover - before)
+            loss += self.own_factor[rows] * own_loss[rows]
+        self.bounds[rows] -= loss
+
+    def _refresh(self, rows: Tensor, dtype: torch.dtype) -> None:
+        """Bounds of some candidates as they are now."""
+        if not self.are_all and self.chosen:
+            centres = unit_rows(self.features[self.chosen])
+            present = self._highest_kernel(rows, centres, torch.float32)
+            self.own_cover[rows] = torch.maximum(self.own_cover[rows], present)
+        bounds = self._gains(rows, self._bounds_of_sums(rows, dtype))
+        self.bounds[rows] = torch.minimum(self.bounds[rows], bounds)
+        self.level[rows] = 1 if dtype == torch.float32 else 2
+
+    def _resolve(self, rows: Tensor) -> float:
+        """Gains of some candidates; returns the share of pairs that had to be looked at."""
+        sums, num_pairs = self.cover.new_zeros(len(rows)), 0
+        for first in range(0, len(self.targets), TARGET_ROWS):
+            block = slice(first, first + TARGET_ROWS)
+            cover, weights = self.cover[block], self.weights[self.targets[block]]
+            columns, targets, kernel = self._pairs(rows, block)
+            terms = cover.new_zeros(len(rows), len(cover))
+            terms[columns, targets] = weights[targets] * (kernel - cover[targets]).clamp_min(0)
+            sums += terms.sum(1)  # blocks are added in order, whatever the other candidates
+            num_pairs += len(kernel)
+        if not self.are_all:
+            centres = torch.cat([self.labeled, unit_rows(self.features[self.chosen])])
+            self.own_cover[rows] = self._highest_kernel(rows, centres, torch.float64)
+        self.bounds[rows] = self._gains(rows, sums)
+        self.level[rows] = 3
+        return num_pairs / (len(rows) * len(self.targets))
+
+    def _gains(self, rows: Tensor, sums: Tensor) -> Tensor:
+        own = self.weights[rows] * (1 - self.own_cover[rows])
+        return self.factor[rows] * sums + self.own_factor[rows] * own
+
+    def _pairs(self, candidates: Tensor, block: slice) -> tuple[Tensor, Tensor, Tensor]:
+        """Pairs of a candidate and a target that it may cover better than it is covered.
+
+        Returns:
+            Which candidate, which target of the block, and the kernel value from the difference of
+            the rows, each ``(P,)``.
+        """
+        kernel = _kernel_bound(
+            *(self.scaled[candidates], self.offsets[candidates]),
+            *(self.target_rows[block], self.offsets[self.targets[block]]),
+        )  # (C, R)
+        is_pair = kernel > self.low_cover[block]
+        pairs = is_pair.nonzero()  # (P, 2)
+        own = unit_rows(self.features[candidates])
+        is_met = is_pair.any(0)
+        others = unit_rows(self.features[self.targets[block][is_met]])
+        place = is_met.cumsum(0) - 1  # of a target of the block in `others`
+        squares = [
+            (own[part[:, 0]] - others[place[part[:, 1]]]).square().sum(1)
+            for part in pairs.split(CHUNK_PAIRS)
+        ]
+        return pairs[:, 0], pairs[:, 1], torch.exp(-torch.cat(squares) / self.bandwidth**2)
+
+    def _bounds_of_sums(self, rows: Tensor, dtype: torch.dtype) -> Tensor:
+        """Bounds of Σ u max(k − m, 0) over the targets, for some candidates, float64."""
+        is_double = dtype == torch.float64
+        candidates = (self.scaled[rows], self.offsets[rows])
+        if is_double:
+            candidates = _scaled(self.features[rows], self.bandwidth, dtype)
+        sums = self.cover.new_zeros(len(rows))
+        for first in range(0, len(self.targets), TARGET_ROWS):
+            block = slice(first, first + TARGET_ROWS)
+            if is_double:
+                features = self.features[self.targets[block]]
+                kernel = _kernel_bound(*_scaled(features, self.bandwidth, dtype), *candidates)
+                cover, weights = self.cover[block], self.weights[self.targets[block]]
+            else:
+                targets = (self.target_rows[block], self.offsets[self.targets[block]])
+                kernel = _kernel_bound(*targets, *candidates)
+                cover, weights = self.low_cover[block], self.high_weights[block]
+            sums += weights @ kernel.sub_(cover[:, None]).clamp_(0, 1)
+        return sums * _sum_slack(dtype)
+
+    def _first_sums(self) -> Tensor:
+        """The bounds of all candidates; if all rows are targets, each product serves two blocks."""
+        if not self.are_all:
+            chunks = self.all_rows.split(FIRST_CANDIDATES)
+            return torch.cat([self._bounds_of_sums(rows, torch.float32) for rows in chunks])
+        sums = torch.zeros_like(self.cover)
+        rows, offsets, cover, weights = (
+            whole.split(TARGET_ROWS)
+            for whole in (self.scaled, self.offsets, self.low_cover, self.high_weights)
+        )
+        blocks = sums.split(TARGET_ROWS)  # views: adding to them adds to the sums
+        for i in range(len(blocks)):
+            for j in range(i, len(blocks)):
+                kernel = _kernel_bound(rows[i], offsets[i], rows[j], offsets[j])
+                if j > i:
+                    blocks[i].add_((kernel - cover[j]).clamp_(0, 1) @ weights[j])
+                blocks[j].add_(weights[i] @ kernel.sub_(cover[i][:, None]).clamp_(0, 1))
+        return sums * _sum_slack(torch.float32)
+
+    def _highest_kernel(self, rows: Tensor, centres: Tensor, dtype: torch.dtype) -> Tensor:
+        """Kernel value of each row with the nearest of some unit rows, ``(M,)``, float64.
+
+        The nearest is found by products of the given type, and its value by the difference.
+        """
+        highest = self.weights.new_zeros(len(rows))
+        if len(centres) == 0:
+            return highest
+        columns, norms = centres.to(dtype).mT, centres.square().sum(1)
+        size = max(1, CHUNK_ENTRIES // max(centres.shape))
+        for part, values in zip(rows.split(size), highest.split(size), strict=True):
+            units = unit_rows(self.features[part])
+            nearest = (norms - 2 * (units.to(dtype) @ columns)).argmin(1)
+            squares = (units - centres[nearest]).square().sum(1)
+            values.copy_(torch.exp(-squares / self.bandwidth**2))
+        return highest
+
+
+def _highest(bounds: Tensor, num: int) -> Tensor:
+    """Positions of the highest bounds, highest first; ties go to the lower position."""
+    least = bounds.topk(num).values[-1]
+    above = (bounds > least).nonzero().flatten()
+    tied = (bounds == least).nonzero().flatten()[: num - len(above)]
+    return torch.cat([above[ranking.highest(bounds[above], len(above))], tied])
+
+
+def _scaled(features: Tensor, bandwidth: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Rows a and numbers b with aᵢ·aⱼ + bᵢ + bⱼ at least −(‖x − y‖ / h)² after all rounding.
+
+    −‖x − y‖² = 2 x·y − ‖x‖² − ‖y‖², with a = √2 x / h and b = −‖x‖² / h². In a type of rounding
+    error ε each of the D products, the D + 1 sums, and the rounding of a and b may be wrong by ε
+    times Σ|terms| <= 4 / h², in whatever order they are added. b is raised by twice that.
+    """
+    factor = math.sqrt(2) / bandwidth
+    scaled = torch.empty_like(features, dtype=dtype)
+    offsets = torch.empty(len(features), dtype=dtype, device=features.device)
+    slack = 2 * _error(features.shape[1], bandwidth, dtype)
+    size = max(1, CHUNK_ENTRIES // max(1, features.shape[1]))
+    for first in range(0, len(features), size):
+        rows = unit_rows(features[first : first + size])
+        scaled[first : first + size] = factor * rows
+        offsets[first : first + size] = slack / 2 - rows.square().sum(1) / bandwidth**2
+    return scaled, offsets
+
+
+def _error(num_features: int, bandwidth: float, dtype: torch.dtype) -> float:
+    """The largest error of an exponent, see :func:`_scaled`."""
+    return (num_features + 8) * _roundoff(dtype) * 4 / bandwidth**2
+
+
+def _overshoot(num_features: int, bandwidth: float) -> float:
+    """How far above the true one a float32 exponent may be: raised by 2 errors, wrong by one."""
+    return 3 * _error(num_features, bandwidth, torch.float32) + 32 * _roundoff(torch.float32)
+
+
+def _kernel_bound(
+    a: Tensor, a_offsets: Tensor, b: Tensor, b_offsets: Tensor, shift: float = 0.0
+) -> Tensor:
+    """Kernel values of two blocks, ``(R, C)``, times exp(shift); none below the true one times it.
+
+    With ``shift`` = −:func:`_overshoot` none is above the true one.
+    """
+    exponents = a_offsets[:, None] + b_offsets
+    # exp itself is wrong by a few roundings: relative, and so a shift of the exponent.
+    exponents.addmm_(a, b.mT).add_(16 * _roundoff(a.dtype) + shift)
+    return exponents.exp_()
+
+
+def _roundoff(dtype: torch.dtype) -> float:
+    """Largest relative error of a rounded number in a product, as the user has set products."""
+    if dtype == torch.float64:
+        return 2.0**-53
+    # With "high" and "medium" factors may be rounded to 11 and 8 bits.
+    return {"highest": 2.0**-24, "high": 2.0**-11, "medium": 2.0**-8}[
+        torch.get_float32_matmul_precision()
+    ]
+
+
+def _sum_slack(dtype: torch.dtype) -> float:
+    """What makes a sum of a block's numbers, none negative, at least the true one."""
+    return 1 + 2 * TARGET_ROWS * _roundoff(dtype)
+
+
+def _rounded_down(values: Tensor) -> Tensor:
+    return (values * (1 - 2**-22)).float()
+
+
+def _rounded_up(values: Tensor) -> Tensor:
+    return (values * (1 + 2**-22)).float()
