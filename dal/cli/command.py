@@ -15,8 +15,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
+from rich.text import Text
 
 from dal import __version__
 from dal.cli import config, config_errors, summary, terminal
@@ -63,7 +63,7 @@ class Outcome(NamedTuple):
             for job in self.failed:
                 # Two jobs may have one title: they differ in their overrides.
                 line = f"{job.title} ({job.overrides}): {' '.join((job.message or '').split())}"
-                errors.print(f"  {escape(line)}", soft_wrap=True)
+                errors.print(f"  {line}", soft_wrap=True)
         sys.exit(1)
 
 
@@ -142,6 +142,8 @@ def run(config_name: str, job: Job) -> Outcome:
     if "--version" in sys.argv[1:]:
         print(f"dal {__version__}")
         sys.exit(0)
+    if {"--help", "-h"} & set(sys.argv[1:]) and "--resolve" not in sys.argv:
+        sys.argv.append("--resolve")  # values as a run would have them, not where they come from
     _prepare_process()
     errors = terminal.error_console()
     overrides = [argument for argument in sys.argv[1:] if "=" in argument]
@@ -176,7 +178,7 @@ def run(config_name: str, job: Job) -> Outcome:
             )
         if message is None:
             raise
-        errors.print("[bold red]Error:[/]", message, soft_wrap=True)
+        _print_error("", message)
         sys.exit(1)
     finally:
         series = Series.current()
@@ -206,7 +208,7 @@ class Watch(threading.Thread):
             if self._is_over.wait(WATCH_SECONDS):
                 return
         console = terminal.console()
-        columns = (TextColumn("{task.description}"), BarColumn(20))
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(20))
         bar = Progress(*columns, console=console, transient=True)
         with bar if terminal.is_live(console) else nullcontext():
             task = bar.add_task("", total=series.num_jobs)
@@ -245,4 +247,6 @@ def _report(job: FinishedJob, series: Series, console: Console) -> None:
 
 
 def _print_error(name: str, message: str) -> None:
-    terminal.error_console().print(f"[bold red]Error[/] in {name}:", message, soft_wrap=True)
+    word = Text("Error", style="bold red")
+    where = f" in {name}" if name else ""
+    terminal.error_console().print(Text.assemble(word, f"{where}: {message}"), soft_wrap=True)

@@ -10,6 +10,8 @@ from hydra.core.config_store import ConfigStore
 from hydra.utils import instantiate
 from omegaconf import MISSING, DictConfig, OmegaConf
 
+from dal.cli import variants
+
 if TYPE_CHECKING:
     import lightning as L
 
@@ -67,7 +69,8 @@ class ExtractRoot(Root):
 
 
 def register() -> None:
-    """Makes the schemas known to Hydra under the names that the primary files start from."""
+    """Makes the schemas known to Hydra, under the names that the primary files start from."""
+    variants.register()
     ConfigStore.instance().store(name="schema", node=Root)
     ConfigStore.instance().store(name="extract_schema", node=ExtractRoot)
 

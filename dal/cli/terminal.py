@@ -10,13 +10,13 @@ RANK_VARIABLES = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
 
 
 def console() -> Console:
-    """Standard output, without the colours that rich would give to every number."""
-    return Console(highlight=False)
+    """Standard output as plain text: no colours for numbers, and brackets are brackets."""
+    return Console(highlight=False, markup=False)
 
 
 def error_console() -> Console:
-    """Standard error."""
-    return Console(stderr=True, highlight=False)
+    """Standard error, as plain text too."""
+    return Console(stderr=True, highlight=False, markup=False)
 
 
 def is_live(console: Console) -> bool:

@@ -22,7 +22,9 @@ def runs_table(results: Results) -> Table:
         final_accuracy=("accuracy", "last"),
         cycles=("cycle", "size"),
         complete=("complete", "first"),
+        url=("url", "first"),
     )
+    has_urls = bool(runs["url"].notna().any())
     runs = runs.assign(auc=100 * runs["auc"], final_accuracy=100 * runs["final_accuracy"])
     runs = runs.assign(command=[repeat_command(path) for path in runs.index])
     rows = []
@@ -39,6 +41,7 @@ def runs_table(results: Results) -> Table:
                 else Cell(unfinished, -1.0),
                 Cell(f"{run['final_accuracy']:.2f}", float(run["final_accuracy"])),
                 Cell(str(path), str(path), link=str(path), command=str(run["command"])),
+                *([_url_cell(run["url"])] if has_urls else []),
             ]
         )
     return Table(
@@ -46,10 +49,20 @@ def runs_table(results: Results) -> Table:
         "Runs",
         "Every run that was read, with its AUC and its accuracy after the last cycle in percent, "
         "and its directory. The command repeats it in a directory beside it.",
-        ["Dataset", "Strategy", "Seed", "AUC", "Final accuracy", "Directory"],
+        [
+            *("Dataset", "Strategy", "Seed", "AUC", "Final accuracy", "Directory"),
+            *(["W&B"] if has_urls else []),
+        ],
         rows,
         runs.reset_index(),
     )
+
+
+def _url_cell(url: str | None) -> Cell:
+    """The name of a run in Weights & Biases, with a link to it."""
+    if url is None or pd.isna(url):
+        return Cell(ABSENT, "")
+    return Cell(url.rstrip("/").rpartition("/")[2], url, link=url)
 
 
 def repeat_command(run: str) -> str:
