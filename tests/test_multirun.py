@@ -67,3 +67,9 @@ def test_a_failing_job_leaves_the_others(command: Command, tmp_path: Path) -> No
     assert "(2 of 2 runs)" in out
     run = tmp_path / "outputs" / "digits" / "random" / "al.num_init=10" / "seed_0"
     assert (run / "summary.json").exists()
+
+
+def test_intervals_need_a_sweeper_that_draws(command: Command) -> None:
+    status, out, err = command("-m", *SHORT, "head.optimizer.lr=interval(0.1,1)")
+    assert (status, out) == (1, "")
+    assert "Add hydra/sweeper=optuna" in err

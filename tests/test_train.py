@@ -100,6 +100,8 @@ def test_help_teaches(command: Command) -> None:
     ):
         assert word in out
     assert "T_max: 30\n" in command("--help", "trainer.max_epochs=30")[1]
+    out = command("-m", "--help", "strategy=random,margin", "seed=3,4")[1]
+    assert "run_dir: outputs/digits/random/seed_3\n" in out
 
 
 def test_help_loads_nothing_heavy() -> None:

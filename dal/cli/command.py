@@ -20,7 +20,7 @@ from rich.text import Text
 
 from dal import __version__
 from dal.cli import config, config_errors, summary, terminal
-from dal.cli.series import FinishedJob, Series
+from dal.cli.series import FinishedJob, Series, first_value
 from dal.errors import DalError
 from dal.runtime import signals
 
@@ -142,8 +142,9 @@ def run(config_name: str, job: Job) -> Outcome:
     if "--version" in sys.argv[1:]:
         print(f"dal {__version__}")
         sys.exit(0)
-    if {"--help", "-h"} & set(sys.argv[1:]) and "--resolve" not in sys.argv:
-        sys.argv.append("--resolve")  # values as a run would have them, not where they come from
+    if {"--help", "-h"} & set(sys.argv[1:]):
+        # Values as a run would have them, not where they come from; of a multirun, the first one.
+        sys.argv = [sys.argv[0], *map(first_value, sys.argv[1:]), "--resolve"]
     _prepare_process()
     errors = terminal.error_console()
     overrides = [argument for argument in sys.argv[1:] if "=" in argument]

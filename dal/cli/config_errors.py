@@ -165,6 +165,11 @@ def explain(error: Exception, overrides: Sequence[str], config_name: str = "conf
                 f"The file of {chosen[0]} sets keys of a group '{group}', and there is none. Add "
                 "`# @package _global_` as its first line: its keys are then those of the root."
             )
+    if "does not support sweep type" in text:
+        return (
+            "Expected values with commas between them, got a range of numbers that a sweeper has "
+            "to draw from. Add hydra/sweeper=optuna."
+        )
     if key is not None:
         return f"Unknown key '{key}'. {_hint(key, _known_keys(overrides, key, config_name))}"
     if isinstance(cause, MissingMandatoryValue):

@@ -222,6 +222,19 @@ def find_swept_keys(overrides: Sequence[str]) -> list[str]:
     return sorted(swept)
 
 
+def first_value(argument: str) -> str:
+    """An argument of the command line with the first of its values, if it gives several.
+
+    Example:
+        >>> first_value("strategy=random,bait"), first_value("seed=3"), first_value("--help")
+        ('strategy=random', 'seed=3', '--help')
+    """
+    for override in parse([argument]) if "=" in argument else []:
+        if override.is_discrete_sweep():
+            return f"{override.get_key_element()}={next(override.sweep_string_iterator())}"
+    return argument
+
+
 def parse(overrides: Sequence[str]) -> list[Override]:
     """Overrides in Hydra's grammar; none if one is not, which Hydra itself is going to say."""
     try:
