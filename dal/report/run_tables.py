@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from dal.experiment.record import CONFIG
+from dal.errors import RecordError
+from dal.experiment.record import CONFIG, RunDirectory
 from dal.report import palette
 from dal.report.results import Results
 from dal.report.table import ABSENT, Cell, Table, ranges
@@ -22,11 +23,13 @@ def runs_table(results: Results) -> Table:
         final_accuracy=("accuracy", "last"),
         cycles=("cycle", "size"),
         complete=("complete", "first"),
-        url=("url", "first"),
     )
-    has_urls = bool(runs["url"].notna().any())
     runs = runs.assign(auc=100 * runs["auc"], final_accuracy=100 * runs["final_accuracy"])
-    runs = runs.assign(command=[repeat_command(path) for path in runs.index])
+    runs = runs.assign(
+        command=[repeat_command(path) for path in runs.index],
+        url=[read_url(path) for path in runs.index],
+    )
+    has_urls = bool(runs["url"].any())
     rows = []
     for path, run in runs.iterrows():
         num_cycles = frame.loc[frame["run"] == path, "num_cycles"].iloc[0]
@@ -41,7 +44,7 @@ def runs_table(results: Results) -> Table:
                 else Cell(unfinished, -1.0),
                 Cell(f"{run['final_accuracy']:.2f}", float(run["final_accuracy"])),
                 Cell(str(path), str(path), link=str(path), command=str(run["command"])),
-                *([_url_cell(run["url"])] if has_urls else []),
+                *([_url_cell(str(run["url"]))] if has_urls else []),
             ]
         )
     return Table(
@@ -58,9 +61,17 @@ def runs_table(results: Results) -> Table:
     )
 
 
-def _url_cell(url: str | None) -> Cell:
+def read_url(run: str) -> str:
+    """Where Weights & Biases shows a run; empty if that is not known."""
+    try:
+        return str(RunDirectory(run, {}).read_tracking().get("url", ""))
+    except (OSError, RecordError):  # it says nothing of the results
+        return ""
+
+
+def _url_cell(url: str) -> Cell:
     """The name of a run in Weights & Biases, with a link to it."""
-    if url is None or pd.isna(url):
+    if not url:
         return Cell(ABSENT, "")
     return Cell(url.rstrip("/").rpartition("/")[2], url, link=url)
 

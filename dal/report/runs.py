@@ -9,7 +9,7 @@ Columns:
 * ``complete``: whether the run has all of its ``num_cycles`` cycles.
 * ``repeat``: 0; 1 and more for further runs of the same dataset, strategy and seed.
 * ``device``, ``fingerprint`` (of the data) and ``pool`` (a digest of the initial pool); missing
-  where the run does not say. ``url``: where Weights & Biases shows it; missing if nowhere.
+  where the run does not say.
 
 Runs of different settings never share dataset and strategy here: where the settings under one name
 differ, ``dataset`` is ``name [key=value]``, and where only the strategy's own arguments do,
@@ -71,7 +71,6 @@ class Run:
     config: dict[str, Any]
     progress: Progress
     summary: dict[str, Any]
-    url: str | None = None
     dataset: str = field(init=False)
     strategy: str = field(init=False)
     repeat: int = 0
@@ -196,8 +195,7 @@ def _read_run(folder: Path, problems: list[str]) -> Run | None:
             raise RecordError(
                 f"{folder / CONFIG}: expected an integer seed, got {config['seed']!r}."
             ) from None
-        progress, summary = directory.progress(), directory.read_summary()
-        run = Run(str(folder), config, progress, summary, _read_url(directory))
+        run = Run(str(folder), config, directory.progress(), directory.read_summary())
     except RecordError as error:
         problems.append(f"Left out: {error}")
         return None
@@ -208,14 +206,6 @@ def _read_run(folder: Path, problems: list[str]) -> Run | None:
         problems.append(f"Left out: {folder} has not finished its first cycle.")
         return None
     return run
-
-
-def _read_url(directory: RunDirectory) -> str | None:
-    try:
-        url = directory.read_tracking().get("url")
-    except (OSError, RecordError):  # it says nothing of the results
-        return None
-    return url if isinstance(url, str) else None
 
 
 def _separate_settings(runs: Sequence[Run]) -> list[str]:
@@ -355,7 +345,6 @@ def _build_frame(runs: Sequence[Run]) -> pd.DataFrame:
         "device": [run.summary.get("device") for run, _ in rows],
         "fingerprint": [run.fingerprint for run, _ in rows],
         "pool": [run.pool for run, _ in rows],
-        "url": [run.url for run, _ in rows],
     }
     frame = pd.DataFrame(columns)
     return frame.astype({"query_seconds": float, "num_cycles": "Int64"})
