@@ -9,7 +9,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from dal.cli import command, config, config_errors, summary, terminal
+from dal.cli import command, config, config_errors, summary, terminal, variants
 from dal.cli.series import Series
 from dal.errors import ConfigError
 
@@ -22,7 +22,8 @@ config.register()
 
 def title(cfg: DictConfig) -> str:
     """The name of a run in messages."""
-    return f"{cfg.name} {cfg.strategy_name} seed {cfg.seed}"
+    variant = variants.variant(cfg)
+    return f"{cfg.name} {cfg.strategy_name} seed {cfg.seed}" + (f", {variant}" if variant else "")
 
 
 def train(cfg: DictConfig, console: Console) -> "LearningCurve":
@@ -34,8 +35,10 @@ def train(cfg: DictConfig, console: Console) -> "LearningCurve":
     # Here and not above: they take seconds to load, and `--help` needs none of them.
     from dal.cli.console import ExtractionProgress, LiveProgress
     from dal.data import Embedded
+    from dal.experiment.cycle import check_optimizer
     from dal.experiment.loop import ALLoop
     from dal.experiment.record import RunDirectory
+    from dal.runtime import trainers
 
     resolved: dict[str, Any] = OmegaConf.to_container(  # type: ignore[assignment]
         cfg, resolve=True, throw_on_missing=True
@@ -46,6 +49,8 @@ def train(cfg: DictConfig, console: Console) -> "LearningCurve":
         for key in ("head", "strategy", "trainer", "logger")
     }
     init = config.initial(cfg)
+    trainers.check_fit_ends(trainers.build(parts["trainer"]))
+    check_optimizer(parts["head"])
     datamodule = config.datamodule(cfg, parts["trainer"])
     live = LiveProgress(console, title(cfg), cfg.al.num_acq + 1, Series.current())
     if isinstance(datamodule.source, Embedded):
@@ -107,7 +112,8 @@ def job(cfg: DictConfig) -> float | None:
 def _train_and_show(cfg: DictConfig) -> float:
     console = terminal.console()
     series = Series.current()
-    if series is None and terminal.is_first_process():
+    is_first = series is None or (series.is_here and HydraConfig.get().job.num == 0)
+    if is_first and terminal.is_first_process():
         # At once, before the seconds that it takes to load what computes.
         console.print(f"{title(cfg)} in {cfg.run_dir}", soft_wrap=True)
     if series is not None and not series.is_here:

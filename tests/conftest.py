@@ -1,6 +1,7 @@
 """What every test stands on: no network, quiet threads, drawn data."""
 
 import os
+import sys
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("WANDB_MODE", "offline")
@@ -25,6 +26,9 @@ settings.register_profile("dal", deadline=None, derandomize=True)
 settings.load_profile("dal")
 
 NUM_EPOCHS = 3
+
+Command = Callable[..., tuple[int, str, str]]
+SHORT = ["trainer.max_epochs=2", "al.num_acq=2"]  # overrides of a run that takes a moment
 
 
 @pytest.fixture
@@ -86,3 +90,26 @@ def images(tmp_path: Path) -> Path:
     save_images(tmp_path / "images" / "train", {"ant": 9, "bee": 8})
     save_images(tmp_path / "images" / "test", {"ant": 3, "bee": 2}, seed=1)
     return tmp_path / "images"
+
+
+@pytest.fixture
+def command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Command:
+    """Runs `python -m dal.train` in this process and a folder of its own."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        from dal import train
+
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+        monkeypatch.setattr(sys, "argv", ["dal.train", *arguments])
+        status = 0
+        try:
+            train.main()
+        except SystemExit as end:
+            status = end.code if isinstance(end.code, int) else 1
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return run

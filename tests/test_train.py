@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,31 +16,9 @@ from omegaconf import OmegaConf
 import dal
 from dal import train
 from dal.runtime.signals import RESUMABLE
+from tests.conftest import SHORT, Command
 
-Command = Callable[..., tuple[int, str, str]]
 MEASURED = {"fit_seconds", "query_seconds", "peak_memory_mib"}
-SHORT = ["trainer.max_epochs=2", "al.num_acq=2"]
-
-
-@pytest.fixture
-def command(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Command:
-    """Runs `python -m dal.train` in this process and a folder of its own."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
-        monkeypatch.setattr(sys, "argv", ["dal.train", *arguments])
-        status = 0
-        try:
-            train.main()
-        except SystemExit as end:
-            status = end.code if isinstance(end.code, int) else 1
-        out, err = capsys.readouterr()
-        return status, out, err
-
-    return run
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -97,44 +74,6 @@ def test_the_same_command_again_shows_the_result(command: Command, tmp_path: Pat
     assert file.stat().st_mtime_ns > before
 
 
-def test_a_multirun_is_every_combination(command: Command, tmp_path: Path) -> None:
-    status, out, _ = command("-m", *SHORT, "strategy=random,margin", "seed=0,1")
-    assert status == 0
-    found = {str(path.parent) for path in tmp_path.glob("outputs/*/*/*/summary.json")}
-    assert len(found) == 4
-    for run in ("random seed 0", "random seed 1", "margin seed 0", "margin seed 1"):
-        assert f"digits {run}: AUC" in out
-    assert "(4 of 4 runs)" in out
-    assert out.endswith("Compare them: python -m dal.report outputs/digits\n")
-    table = [line.split() for line in out.splitlines()]
-    for strategy in ("random", "margin"):
-        summaries = [
-            json.loads(
-                (tmp_path / f"outputs/digits/{strategy}/seed_{seed}/summary.json").read_text()
-            )
-            for seed in (0, 1)
-        ]
-        auc = [summary["auc"] for summary in summaries]
-        row = [strategy, "2", f"{np.mean(auc):.2f}", "±", f"{np.std(auc, ddof=1):.2f}"]
-        assert row in [words[:5] for words in table]
-    assert [path.name for path in (tmp_path / "outputs").iterdir()] == ["digits"]
-
-
-def test_a_failing_job_leaves_the_others(command: Command, tmp_path: Path) -> None:
-    status, out, err = command("-m", *SHORT, "strategy=random", "al.num_init=9999,10")
-    assert status == 1
-    assert "got 1131" in err
-    assert err.endswith(
-        "1 of 2 jobs failed:\n  digits random seed 0 (trainer.max_epochs=2 al.num_acq=2 "
-        "strategy=random al.num_init=9999): Expected a pool of at least num_init + acq_size × "
-        "num_acq = 9999 + 10 × 2 = 10019 examples, got 1131. Ask for fewer, or lower "
-        "dev_fraction.\n"
-    )
-    assert "digits random seed 0: AUC" in out
-    assert "(2 of 2 runs)" in out
-    assert (tmp_path / "outputs" / "digits" / "random" / "seed_0" / "summary.json").exists()
-
-
 def test_a_folder_of_ones_own_configuration(command: Command, tmp_path: Path) -> None:
     (tmp_path / "mine" / "experiment").mkdir(parents=True)
     (tmp_path / "mine" / "experiment" / "quick.yaml").write_text(
@@ -157,8 +96,12 @@ def test_help_teaches(command: Command) -> None:
         "bait_binary, bait_diagonal, bait_exp,",
         "+experiment=",
         "-m ",
+        "run_dir: outputs/digits/bait_binary/seed_0\n",
     ):
         assert word in out
+    assert "T_max: 30\n" in command("--help", "trainer.max_epochs=30")[1]
+    out = command("-m", "--help", "strategy=random,margin", "seed=3,4")[1]
+    assert "run_dir: outputs/digits/random/seed_3\n" in out
 
 
 def test_help_loads_nothing_heavy() -> None:
@@ -245,6 +188,11 @@ def test_bad_features_are_one_message(
         (["+head.optimizer.weight_dekay=1"], "Did you mean 'weight_decay'?"),
         (["+trainer.max_epoch=1"], "Did you mean 'max_epochs'?"),
         (["head.optimizer.lr=-1"], "Invalid learning rate: -1"),
+        (["head.optimizer.lr=nan"], "Invalid learning rate: nan"),
+        (["head.optimizer.lr=0"], "a learning rate (`lr`) above 0 of the head's RAdam, got 0"),
+        (["head=mlp", "head.optimizer.weight_decay=-1"], "Invalid weight_decay value: -1"),
+        (["head.scheduler.T_max=0"], "The schedule CosineAnnealingLR of the head cannot step"),
+        (["hydra/launcher=joblib"], '`pip install -e ".[joblib]"`'),
         (["head.optimizer.lr=high"], "Expected a number for 'head.optimizer.lr', got 'high'"),
         (["trainer.max_epochs=lots"], "Expected a number for 'trainer.max_epochs', got 'lots'"),
         (["trainer.max_epochs=1.5"], "Expected an integer for 'trainer.max_epochs', got 1.5"),

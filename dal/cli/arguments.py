@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
+from dal.cli import terminal
 from dal.errors import DalError
 
 
@@ -19,6 +20,6 @@ def run(
     """
     args = parser.parse_args()
     try:
-        job(args, Console(highlight=False, markup=False))
+        job(args, terminal.console())
     except DalError as error:
         parser.exit(1, f"Error: {error}\n")

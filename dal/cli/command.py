@@ -20,7 +20,7 @@ from rich.text import Text
 
 from dal import __version__
 from dal.cli import config, config_errors, overrides, summary, terminal
-from dal.cli.series import FinishedJob, Series
+from dal.cli.series import FinishedJob, Series, first_value
 from dal.errors import DalError
 from dal.runtime import signals
 
@@ -142,6 +142,9 @@ def run(config_name: str, job: Job) -> Outcome:
     if "--version" in sys.argv[1:]:
         print(f"dal {__version__}")
         sys.exit(0)
+    if {"--help", "-h"} & set(sys.argv[1:]):
+        # Values as a run would have them, not where they come from; of a multirun, the first one.
+        sys.argv = [sys.argv[0], *map(first_value, sys.argv[1:]), "--resolve"]
     _prepare_process()
     errors = terminal.error_console()
     sys.argv[1:] = overrides.quote_unreadable(sys.argv[1:])  # which Hydra reads
@@ -177,7 +180,7 @@ def run(config_name: str, job: Job) -> Outcome:
             )
         if message is None:
             raise
-        errors.print(Text("Error:", "bold red"), message, soft_wrap=True)
+        _print_error("", message)
         sys.exit(1)
     finally:
         series = Series.current()
@@ -246,5 +249,6 @@ def _report(job: FinishedJob, series: Series, console: Console) -> None:
 
 
 def _print_error(name: str, message: str) -> None:
-    error = Text("Error", "bold red")
-    terminal.error_console().print(error, f"in {name}:", message, soft_wrap=True)
+    word = Text("Error", style="bold red")
+    where = f" in {name}" if name else ""
+    terminal.error_console().print(Text.assemble(word, f"{where}: {message}"), soft_wrap=True)

@@ -13,6 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import MISSING, DictConfig, OmegaConf
 
+from dal.cli import variants
 from dal.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
@@ -97,10 +98,12 @@ class QueryRoot(Parts):
 
 
 def register() -> None:
-    """Makes known to Hydra the schemas that the primary files start from, and a resolver.
+    """Makes known to Hydra the schemas that the primary files start from, and resolvers.
 
-    ``${expanduser:PATH}`` is a path in which ``~`` is the user's home.
+    ``${expanduser:PATH}`` is a path in which ``~`` is the user's home; for the other see
+    :mod:`dal.cli.variants`.
     """
+    variants.register()
     ConfigStore.instance().store(name="schema", node=Root)
     ConfigStore.instance().store(name="extract_schema", node=ExtractRoot)
     ConfigStore.instance().store(name="query_schema", node=QueryRoot)

@@ -28,6 +28,14 @@ from dal.errors import ConfigError, DalError, did_you_mean
 # Options of a group under their earlier names.
 RENAMED_OPTIONS = {("data", "features"): "arrays"}
 
+# What brings an option of Hydra's groups that is in a package of its own, as an extra of dal.
+PLUGINS = {
+    ("hydra/launcher", "joblib"): "joblib",
+    ("hydra/launcher", "submitit_local"): "submitit",
+    ("hydra/launcher", "submitit_slurm"): "submitit",
+    ("hydra/sweeper", "optuna"): "optuna",
+}
+
 # Of the messages for a key that does not exist: one added without +, one at the root, and one of a
 # typed part of the schema.
 UNKNOWN_KEY_FRAGMENTS = (
@@ -141,6 +149,11 @@ def explain(error: Exception, overrides: Sequence[str], config_name: str = "conf
         if (group, option) in RENAMED_OPTIONS:
             new = RENAMED_OPTIONS[group, option]
             return f"Unknown {group} '{option}'. It is called '{new}' now: {group}={new}."
+        if (group, option) in PLUGINS:
+            return (
+                f"{group}={option} is of a package that is not installed. Install it with "
+                f'`pip install -e ".[{PLUGINS[group, option]}]"` in the clone.'
+            )
         hint = did_you_mean(option, error.options)
         known = "" if hint.startswith("Known") else f" Known: {', '.join(sorted(error.options))}."
         return f"Unknown {group} '{option}'. {hint}{known}"
@@ -160,6 +173,11 @@ def explain(error: Exception, overrides: Sequence[str], config_name: str = "conf
                 f"The file of {chosen[0]} sets keys of a group '{group}', and there is none. Add "
                 "`# @package _global_` as its first line: its keys are then those of the root."
             )
+    if "does not support sweep type" in text:
+        return (
+            "Expected values with commas between them, got a range of numbers that a sweeper has "
+            "to draw from. Add hydra/sweeper=optuna."
+        )
     if key is not None:
         return f"Unknown key '{key}'. {_hint(key, _known_keys(overrides, key, config_name))}"
     if isinstance(cause, MissingMandatoryValue):

@@ -12,11 +12,13 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.table import Column
+from rich.text import Text
 
 from dal.cli import terminal
 from dal.cli.series import Series
@@ -25,6 +27,14 @@ from dal.extraction import ExtractionListener, ItemSplit
 
 WIDE = 100  # columns of a terminal that shows everything
 LINE_SECONDS = 10.0  # between two lines of progress in a log file
+
+
+class TimeLeftColumn(TimeRemainingColumn):
+    """The time left; empty, and no dashes, before there is an estimate."""
+
+    def render(self, task: Task) -> Text:
+        """The time left of a task."""
+        return Text() if task.time_remaining is None else super().render(task)
 
 
 def bars(console: Console) -> Progress:
@@ -42,7 +52,7 @@ def bars(console: Console) -> Progress:
         ),
         BarColumn(40 if is_wide else 12),
         MofNCompleteColumn(table_column=Column(no_wrap=True, min_width=5)),
-        TimeRemainingColumn(table_column=Column(no_wrap=True, min_width=7)),
+        TimeLeftColumn(table_column=Column(no_wrap=True, min_width=7)),
     ]
     if is_wide:
         columns.insert(3, TimeElapsedColumn())

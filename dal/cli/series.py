@@ -21,10 +21,12 @@ import yaml
 from hydra._internal.core_plugins.basic_launcher import BasicLauncherConf
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper, BasicSweeperConf
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
+from dal.cli import terminal
 from dal.cli.terminal import duration
 from dal.runtime import files
 
@@ -79,6 +81,7 @@ class Series:
         self.kinds: list[str] = plan["kinds"]
         self.owner: int = plan["owner"]
         self.is_parallel: bool = plan["is_parallel"]
+        self.swept: list[str] = plan["swept"]
         self.began: float = plan["began"]
 
     @classmethod
@@ -103,6 +106,7 @@ class Series:
             ],
             "owner": os.getpid(),
             "is_parallel": config.hydra.launcher._target_ != BasicLauncherConf._target_,
+            "swept": find_swept_keys(_overrides(config)),
             "began": time.time(),
         }
         files.write_atomically(folder / PLAN, json.dumps(plan))
@@ -123,6 +127,12 @@ class Series:
             FinishedJob(**json.loads(file.read_text())) for file in self.folder.glob("job_*.json")
         ]
         return sorted(jobs, key=lambda job: job.number)
+
+    def describe(self) -> str:
+        """How many runs there are, and how they are started, in words."""
+        if self.num_jobs == 1:
+            return "1 run."
+        return f"{self.num_jobs} runs, {'several at once' if self.is_parallel else 'one by one'}."
 
     def progress(self, jobs: Sequence[FinishedJob]) -> str:
         """How many are done and how long the others take, in words."""
@@ -186,18 +196,68 @@ class AnnounceSeries(Callback):
     """Lets the series be known before Hydra starts the first job of a multirun."""
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Begins the series; what cannot be written Hydra is going to say."""
-        with suppress(OSError):
+        """Begins the series and says how long it is.
+
+        Optimizing sweepers minimize unless told otherwise; the value of a job is an AUC.
+        """
+        sweeper, overrides = config.hydra.sweeper, config.hydra.overrides.hydra
+        is_chosen = any(word.startswith("hydra.sweeper.direction=") for word in overrides)
+        if "direction" in sweeper and not is_chosen and not OmegaConf.is_list(sweeper.direction):
+            sweeper.direction = "maximize"
+        with suppress(OSError):  # what cannot be written Hydra is going to say
             Series.begin(config)
+        series = Series.current()
+        if series is not None and series.num_jobs is not None and terminal.is_first_process():
+            terminal.console().print(series.describe(), soft_wrap=True)
+
+
+def find_swept_keys(overrides: Sequence[str]) -> list[str]:
+    """The keys and groups to which a multirun gives several values.
+
+    Example:
+        >>> find_swept_keys(["seed=0,1", "al.num_acq=5", "head.optimizer.lr=interval(0, 1)"])
+        ['head.optimizer.lr', 'seed']
+    """
+    swept = {each.key_or_group for each in parse(overrides) if each.is_sweep_override()}
+    return sorted(swept)
+
+
+def first_value(argument: str) -> str:
+    """An argument of the command line with the first of its values, if it gives several.
+
+    Example:
+        >>> first_value("strategy=random,bait"), first_value("seed=3"), first_value("--help")
+        ('strategy=random', 'seed=3', '--help')
+    """
+    for override in parse([argument]) if "=" in argument else []:
+        if override.is_discrete_sweep():
+            return f"{override.get_key_element()}={next(override.sweep_string_iterator())}"
+    return argument
+
+
+def parse(overrides: Sequence[str]) -> list[Override]:
+    """Overrides in Hydra's grammar; none if one is not, which Hydra itself is going to say."""
+    try:
+        return list(OverridesParser.create().parse_overrides(list(overrides)))
+    except HydraException:
+        return []
+
+
+def _overrides(config: DictConfig) -> list[str]:
+    """What a multirun varies and sets: on the command line, and in its sweeper's configuration."""
+    params = config.hydra.sweeper.get("params") or {}
+    return [*(f"{key}={value}" for key, value in params.items()), *config.hydra.overrides.task]
 
 
 def _planned_jobs(config: DictConfig) -> list[list[str]]:
     """The overrides of each job; none if the sweeper is not Hydra's own."""
     if config.hydra.sweeper._target_ != BasicSweeperConf._target_:
         return []
-    try:
-        overrides = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
-        (jobs,) = BasicSweeper.split_arguments(overrides, None)
-    except HydraException:  # which the sweeper is going to raise itself
+    overrides = _overrides(config)
+    parsed = parse(overrides)
+    if overrides and not parsed:
         return []
-    return jobs
+    try:
+        return list(BasicSweeper.split_arguments(parsed, None)[0])
+    except HydraException:  # intervals, which the sweeper is going to refuse itself
+        return []

@@ -40,7 +40,9 @@ def series_summary(jobs: Sequence[FinishedJob], best: Mapping[str, Any]) -> Grou
             :meth:`dal.cli.series.Series.best`.
     """
     groups: dict[Path, list[FinishedJob]] = {}
-    for job in jobs:
+    # A sweeper may choose a run twice: it counts once.
+    runs = list({job.run_dir: job for job in jobs}.values())
+    for job in runs:
         groups.setdefault(Path(job.run_dir).parent, []).append(job)
     common = Path(os.path.commonpath(groups))
     table = Table(box=None)
@@ -55,7 +57,7 @@ def series_summary(jobs: Sequence[FinishedJob], best: Mapping[str, Any]) -> Grou
         ]
         table.add_row(name, str(len(members)), *values)
     notes = [f"Compare them: python -m dal.report {common}"]
-    if len(jobs) > len(groups):
+    if len(runs) > len(groups):
         notes.insert(0, "Mean ± standard deviation over the runs.")
     if best:
         found = " ".join(f"{key}={value}" for key, value in best["best_params"].items())

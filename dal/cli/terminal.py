@@ -10,12 +10,12 @@ RANK_VARIABLES = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
 
 
 def console() -> Console:
-    """Standard output, without the colours that rich would give to every number."""
+    """Standard output as plain text: no colours for numbers, and brackets are brackets."""
     return Console(highlight=False, markup=False)
 
 
 def error_console() -> Console:
-    """Standard error."""
+    """Standard error, as plain text too."""
     return Console(stderr=True, highlight=False, markup=False)
 
 

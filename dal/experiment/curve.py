@@ -1,12 +1,17 @@
 """Results of a cycle, and the learning curve of a run."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from dal.functional import curves
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -47,11 +52,36 @@ class Diagnostics:
     derived: dict[str, float | int | str]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LearningCurve:
     """The results of all cycles so far, in order."""
 
     results: Sequence[CycleResult]
+
+    def __repr__(self) -> str:
+        if not self.results:
+            return "LearningCurve(no cycles)"
+        return (
+            f"LearningCurve({len(self.results)} cycles, {self.results[-1].num_labeled} labels, "
+            f"AUC {self.auc:.2f}, final accuracy {self.final_accuracy:.2f}%)"
+        )
+
+    def to_frame(self) -> "pd.DataFrame":
+        """A pandas frame with one row for each cycle and the columns of ``curve.csv``."""
+        import pandas as pd
+
+        rows = [
+            {
+                "cycle": result.cycle,
+                "num_labeled": result.num_labeled,
+                **result.metrics,
+                "fit_seconds": result.fit_seconds,
+                "query_seconds": math.nan if result.query_seconds is None else result.query_seconds,
+                "peak_memory_mib": result.peak_memory_mib,
+            }
+            for result in self.results
+        ]
+        return pd.DataFrame(rows)
 
     @property
     def num_labeled(self) -> Tensor:

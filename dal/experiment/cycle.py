@@ -2,14 +2,17 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Checkpoint, ModelSummary, ProgressBar
 from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from dal import randomness
 from dal.data import ALDataModule
@@ -217,3 +220,71 @@ class Cycle:
                 f"Expected the head to log `accuracy` in its test step, got {sorted(metrics)}."
             )
         return metrics
+
+
+def check_optimizer(head: Callable[..., L.LightningModule]) -> None:
+    """Checks that the optimizer of a head can be made and can learn, before any data are read.
+
+    A head that cannot be made for other data than its own, or whose optimizer depends on its
+    trainer, is left to the first fit.
+
+    Args:
+        head: Makes the head, called as ``head(num_features=D, num_classes=K)``.
+
+    Raises:
+        ConfigError: If the optimizer or its schedule refuses its arguments, a number of it is not
+            finite, or every learning rate is 0.
+    """
+    with randomness.seeded_globally(0, 0, "check"):
+        try:
+            made = head(num_features=8, num_classes=2)
+        except Exception:  # a network may take features of one size only
+            return
+        try:
+            parts = list(_flat(made.configure_optimizers()))
+        except ConfigError:
+            raise
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"The optimizer of the head cannot be made: {error}") from error
+        except Exception:  # what a trainer, which is not there, would know
+            return
+    optimizers = [part for part in parts if isinstance(part, Optimizer)]
+    for optimizer in optimizers:
+        # A schedule that warms up begins at 0, but not from it.
+        groups = [
+            {**group, "lr": group.get("initial_lr", group.get("lr", 1.0))}
+            for group in optimizer.param_groups
+        ]
+        name = type(optimizer).__name__
+        for key, value in ((key, group[key]) for group in groups for key in group):
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ConfigError(
+                    f"Expected a finite number for `{key}` of the head's {name}, got {value}."
+                )
+        if all(group["lr"] == 0 for group in groups):
+            raise ConfigError(
+                f"Expected a learning rate (`lr`) above 0 of the head's {name}, got 0: the head "
+                "would learn nothing."
+            )
+        optimizer.step()  # changes nothing, as there are no gradients; a schedule expects it
+    for part in parts:
+        if isinstance(part, LRScheduler) and not isinstance(part, ReduceLROnPlateau):
+            try:
+                for _ in range(2):
+                    part.step()
+            except (ArithmeticError, TypeError, ValueError) as error:
+                name = type(part).__name__
+                raise ConfigError(
+                    f"The schedule {name} of the head cannot step: {error}"
+                ) from error
+
+
+def _flat(configured: Any) -> Iterator[Any]:
+    """The parts of what ``configure_optimizers`` returns, in any form that Lightning takes."""
+    if isinstance(configured, Mapping):
+        configured = list(configured.values())
+    if isinstance(configured, list | tuple):
+        for part in configured:
+            yield from _flat(part)
+    else:
+        yield configured

@@ -6,6 +6,7 @@ there is no server to ask: each session holds the whole curve from the first cyc
 the sessions before it.
 """
 
+import csv
 import os
 import secrets
 import shutil
@@ -17,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 from dal.errors import ConfigError, did_you_mean
 from dal.experiment.curve import CycleResult, LearningCurve
-from dal.experiment.record import ACQUISITIONS, PLOT, RunDirectory
+from dal.experiment.record import ACQUISITION_COLUMNS, ACQUISITIONS, PLOT, RunDirectory
 from dal.experiment.tracking import Tracker, measurements
 from dal.runtime import network, signals
 
 if TYPE_CHECKING:
+    import wandb
     from wandb import Run
 
 MODES = ("online", "offline", "disabled")
@@ -95,7 +97,7 @@ class WeightsAndBiases(Tracker):
         known = record.read_tracking()
         run_id = os.environ.get("WANDB_RUN_ID") or known.get("id") or secrets.token_hex(4)
         self._identity = {"id": run_id, "mode": self.mode}
-        if known == {**self._identity, "finished": True}:
+        if known.get("finished") and self._identity.items() <= known.items():
             return
         record.write_tracking({**self._identity, "finished": False})
         try:
@@ -105,6 +107,9 @@ class WeightsAndBiases(Tracker):
                 raise
             cause = " ".join(str(error).split()).rstrip(".")
             raise ConfigError(f"W&B cannot start: {cause}. {REMEDY}") from error
+        if self._run.url:  # for the report's table of runs
+            self._identity["url"] = self._run.url
+            record.write_tracking({**self._identity, "finished": False})
         self._run.define_metric("num_labeled", hidden=True)
         self._run.define_metric("curve/*", step_metric="num_labeled")
         for result in results:
@@ -124,7 +129,7 @@ class WeightsAndBiases(Tracker):
         self._run.log(row, step=result.cycle, commit=not is_last)
 
     def finish(self, curve: LearningCurve) -> None:
-        """Adds the picture, the summary and the acquired indices, and waits for the uploads."""
+        """Adds the picture, the summary and the acquisitions, and waits for the uploads."""
         if self._run is None:
             return
         run, self._run = self._run, None
@@ -212,8 +217,22 @@ class WeightsAndBiases(Tracker):
         run.summary.update(curve.summary())
         artifact = wandb.Artifact(f"acquisitions-{run.id}", type="acquisitions")
         # Immutable: uploaded from where it is, without a copy in the user's home folder.
-        artifact.add_file(str(self._record.path / ACQUISITIONS), policy="immutable")
+        file = self._record.path / ACQUISITIONS
+        artifact.add_file(str(file), policy="immutable")
+        artifact.add(_table(file), "acquisitions")
         run.log_artifact(artifact)
+
+
+def _table(file: Path) -> "wandb.Table":
+    """The rows of ``acquisitions.csv``, as W&B shows them."""
+    import wandb
+
+    with file.open(newline="", encoding="utf-8") as stream:
+        columns, *rows = csv.reader(stream)
+    num = len(ACQUISITION_COLUMNS)  # the others are texts
+    return wandb.Table(
+        columns=list(columns), data=[[*map(int, row[:num]), *row[num:]] for row in rows]
+    )
 
 
 def _connect(url: str) -> None:

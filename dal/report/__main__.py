@@ -124,7 +124,7 @@ def run(args: argparse.Namespace, console: Console) -> None:
         ReportError: If there is nothing to report on, the folder cannot be written to, or a table
             to be shown is unknown.
     """
-    from dal.report import answer, formats, runs
+    from dal.report import answer, runs, screen
     from dal.report.results import Results
     from dal.report.tables import TABLES, build_tables
 
@@ -141,7 +141,7 @@ def run(args: argparse.Namespace, console: Console) -> None:
     console.print(Text(answer.plain(answer.answer(results))), "")
     for table in tables:
         if table.name in args.show or "all" in args.show:
-            console.print(formats.rich(table))
+            screen.show(table, console)
     problems = [*filter(None, [answer.warn_of_few_seeds(results)]), *results.problems]
     for problem in problems[:MAX_PROBLEMS]:
         console.print(Text(f"! {problem}"))

@@ -1,12 +1,7 @@
-"""Tables as text: for a terminal, in Markdown and in LaTeX."""
+"""Tables as text, in Markdown and in LaTeX."""
 
 import re
 from collections.abc import Sequence
-from typing import Literal
-
-from rich.console import Group
-from rich.table import Table as RichTable
-from rich.text import Text
 
 from dal.report import answer
 from dal.report.results import Results
@@ -35,33 +30,6 @@ LATEX = {
 }
 
 
-def rich(table: Table) -> Group:
-    """For a terminal; notes are numbered and stand below the table."""
-    table = table.fit_to_page()
-    notes = table.notes()
-    shown = RichTable(
-        title=table.title,
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        pad_edge=False,
-    )
-    for place, name in enumerate(table.header):
-        side: Literal["left", "right"] = "left" if table.is_text(place) else "right"
-        shown.add_column(name, justify=side, overflow="fold")
-    for row in table.rows:
-        shown.add_row(
-            *(
-                Text(
-                    cell.text + cell.marks + _references(cell, notes),
-                    style="bold" if cell.is_best else "",
-                )
-                for cell in row
-            )
-        )
-    return Group(shown, *(Text(line) for line in [*table.remarks, *_number_notes(notes)]), "")
-
-
 def markdown(table: Table) -> str:
     """In GitHub's Markdown, with its heading, caption and notes."""
     table = table.fit_to_page()
@@ -77,9 +45,9 @@ def markdown(table: Table) -> str:
             if cell.link:
                 text = f"[{text}](<{cell.link}>)"
             bold = f"**{text}**" if cell.is_best else text
-            cells.append(bold + markdown_text(cell.marks) + _references(cell, notes))
+            cells.append(bold + markdown_text(cell.marks) + references(cell, notes))
         lines.append(f"| {' | '.join(cells)} |")
-    for remark in [*table.remarks, *_number_notes(notes)]:
+    for remark in [*table.remarks, *number_notes(notes)]:
         lines += ["", markdown_text(remark)]
     return "\n".join(lines) + "\n"
 
@@ -115,10 +83,10 @@ def latex(table: Table) -> str:
             text = latex_text(cell.text)
             if cell.is_best:
                 text = rf"\textbf{{{text}}}"
-            references = ",".join(str(notes.index(note) + 1) for note in cell.notes)
-            if references:
-                references = rf"\textsuperscript{{{references}}}"
-            cells.append(text + latex_text(cell.marks) + references)
+            numbers = ",".join(str(notes.index(note) + 1) for note in cell.notes)
+            if numbers:
+                numbers = rf"\textsuperscript{{{numbers}}}"
+            cells.append(text + latex_text(cell.marks) + numbers)
         body.append(" & ".join(cells) + r" \\")
     below = [
         rf"\textsuperscript{{{place}}} {latex_text(note)}" for place, note in enumerate(notes, 1)
@@ -163,11 +131,13 @@ def markdown_text(text: str) -> str:
     return re.sub(r"([\\|*_\[\]<>`])", r"\\\1", text)
 
 
-def _number_notes(notes: Sequence[str]) -> list[str]:
+def number_notes(notes: Sequence[str]) -> list[str]:
+    """The notes as they stand below a table, each with its number."""
     return [f"{_superscript(place)} {note}" for place, note in enumerate(notes, 1)]
 
 
-def _references(cell: Cell, notes: Sequence[str]) -> str:
+def references(cell: Cell, notes: Sequence[str]) -> str:
+    """The numbers of a cell's notes, as superscripts."""
     return "\u2009".join(_superscript(notes.index(note) + 1) for note in cell.notes)
 
 

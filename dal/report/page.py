@@ -98,6 +98,8 @@ def with_relative_links(table: Table, folder: Path) -> Table:
     """The table with links as a file in a folder needs them: relative, where that is possible."""
 
     def relative(path: str) -> str:
+        if path.startswith(("https://", "http://")):
+            return path
         try:
             return Path(os.path.relpath(path, folder)).as_posix()
         except ValueError:  # another drive

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from dal.experiment.record import CONFIG
+from dal.errors import RecordError
+from dal.experiment.record import CONFIG, RunDirectory
 from dal.report import palette
 from dal.report.results import Results
 from dal.report.table import ABSENT, Cell, Table, ranges
@@ -24,7 +25,11 @@ def runs_table(results: Results) -> Table:
         complete=("complete", "first"),
     )
     runs = runs.assign(auc=100 * runs["auc"], final_accuracy=100 * runs["final_accuracy"])
-    runs = runs.assign(command=[repeat_command(path) for path in runs.index])
+    runs = runs.assign(
+        command=[repeat_command(path) for path in runs.index],
+        url=[read_url(path) for path in runs.index],
+    )
+    has_urls = bool(runs["url"].any())
     rows = []
     for path, run in runs.iterrows():
         num_cycles = frame.loc[frame["run"] == path, "num_cycles"].iloc[0]
@@ -39,6 +44,7 @@ def runs_table(results: Results) -> Table:
                 else Cell(unfinished, -1.0),
                 Cell(f"{run['final_accuracy']:.2f}", float(run["final_accuracy"])),
                 Cell(str(path), str(path), link=str(path), command=str(run["command"])),
+                *([_url_cell(str(run["url"]))] if has_urls else []),
             ]
         )
     return Table(
@@ -46,10 +52,28 @@ def runs_table(results: Results) -> Table:
         "Runs",
         "Every run that was read, with its AUC and its accuracy after the last cycle in percent, "
         "and its directory. The command repeats it in a directory beside it.",
-        ["Dataset", "Strategy", "Seed", "AUC", "Final accuracy", "Directory"],
+        [
+            *("Dataset", "Strategy", "Seed", "AUC", "Final accuracy", "Directory"),
+            *(["W&B"] if has_urls else []),
+        ],
         rows,
         runs.reset_index(),
     )
+
+
+def read_url(run: str) -> str:
+    """Where Weights & Biases shows a run; empty if that is not known."""
+    try:
+        return str(RunDirectory(run, {}).read_tracking().get("url", ""))
+    except (OSError, RecordError):  # it says nothing of the results
+        return ""
+
+
+def _url_cell(url: str) -> Cell:
+    """The name of a run in Weights & Biases, with a link to it."""
+    if not url:
+        return Cell(ABSENT, "")
+    return Cell(url.rstrip("/").rpartition("/")[2], url, link=url)
 
 
 def repeat_command(run: str) -> str:

@@ -27,7 +27,7 @@ class Cell:
         marks: Signs of significance behind it.
         notes: What has to be known about it, a sentence each.
         share: How much of a bar, or of a shade, the page fills behind it, in [-1, 1].
-        link: A directory that the page links to.
+        link: A directory, or an address in the web, that the page links to.
         command: A command that the page offers to copy.
     """
 

@@ -14,20 +14,25 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, run_job
 from hydra.plugins.launcher import Launcher
-from omegaconf import open_dict
+from omegaconf import DictConfig, open_dict
 
 from dal import extract, train
 from dal.cli import config, summary
-from dal.cli.series import FOLDER_VARIABLE, FinishedJob, Series
+from dal.cli.series import FOLDER_VARIABLE, AnnounceSeries, FinishedJob, Series
 
 
-def series(tmp_path: Path, *overrides: str) -> Series:
+def composed(tmp_path: Path, *overrides: str) -> DictConfig:
+    """The configuration of a multirun."""
     config.register()
     with initialize_config_dir(str(config.folder()), version_base="1.3"):
         cfg = compose("config", overrides=[f"output_root={tmp_path}"], return_hydra_config=True)
     with open_dict(cfg):
         cfg.hydra.overrides.task = list(overrides)
-    Series.begin(cfg)
+    return cfg
+
+
+def series(tmp_path: Path, *overrides: str) -> Series:
+    Series.begin(composed(tmp_path, *overrides))
     begun = Series.current()
     assert begun is not None
     return begun
@@ -84,11 +89,49 @@ def test_processes_share_the_time(tmp_path: Path) -> None:
     begun.end()
 
 
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize(
+    ("chosen", "direction"), [([], "maximize"), (["hydra.sweeper.direction=minimize"], "minimize")]
+)
+def test_sweepers_look_for_the_highest_auc(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], chosen: list[str], direction: str
+) -> None:
+    cfg = composed(tmp_path, "head.optimizer.lr=interval(0.01,1)")
+    with open_dict(cfg):  # as Optuna's plugin configures it
+        cfg.hydra.sweeper = {
+            "_target_": "optuna",
+            "direction": "minimize",
+            "n_trials": 7,
+            "params": {"head.optimizer.weight_decay": "interval(0,1)"},
+        }
+        cfg.hydra.overrides.hydra = chosen
+    AnnounceSeries().on_multirun_start(cfg)
+    begun = Series.current()
+    assert begun is not None
+    begun.end()
+    assert cfg.hydra.sweeper.direction == direction
+    assert capsys.readouterr().out == "7 runs, one by one.\n"
+    assert begun.swept == ["head.optimizer.lr", "head.optimizer.weight_decay"]
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_sweepers_own_search_space_counts(tmp_path: Path) -> None:
+    cfg = composed(tmp_path, "strategy=random,bait")
+    with open_dict(cfg):
+        cfg.hydra.sweeper.params = {"seed": "0,1,2"}
+    Series.begin(cfg)
+    begun = Series.current()
+    assert begun is not None
+    begun.end()
+    assert (begun.num_jobs, begun.swept) == (6, ["seed", "strategy"])
+
+
 def test_the_summary_is_by_strategy(tmp_path: Path) -> None:
     from rich.console import Console
 
     console = Console(width=80, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
     jobs = [finished(tmp_path, number, 1.0) for number in range(6)]
+    jobs.append(jobs[0])  # a sweeper may try something twice
     best = {"best_params": {"head.optimizer.lr": 0.1}, "best_value": 55.0}
     console.print(summary.series_summary(jobs, best), soft_wrap=True)
     lines = [line.strip() for line in console.export_text().splitlines()]

@@ -3,15 +3,19 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import lightning as L
+import pytest
 import torch
 from lightning.pytorch.loggers import CSVLogger
-from torch import Tensor
-from torch.optim.lr_scheduler import CosineAnnealingLR
+from torch import Tensor, nn
+from torch.optim import SGD, Adam
+from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, ReduceLROnPlateau, StepLR
 
 from dal.data import ALDataModule, Tensors
-from dal.experiment.cycle import Cycle
+from dal.errors import ConfigError
+from dal.experiment.cycle import Cycle, check_optimizer
 from dal.heads import LinearHead
 from dal.strategies import Margin, Query, Selection, UHerding
 from tests.conftest import NUM_EPOCHS
@@ -118,3 +122,70 @@ def test_uherding_calibrates_in_a_cycle(cpu_trainer: Callable[..., L.Trainer]) -
     assert first.derived == second.derived
     assert 1 <= first.derived["T"] <= 19.9  # type: ignore[operator]
     assert torch.equal(first.positions, second.positions)
+
+
+class OwnHead(L.LightningModule):
+    """A head that shares nothing with those of this package."""
+
+    def __init__(
+        self, num_features: int, num_classes: int, make: Callable[[Any], Any], only: int = 0
+    ) -> None:
+        super().__init__()
+        if only and num_features != only:
+            raise ValueError(f"expected {only} features")
+        self.layer = nn.Linear(num_features, num_classes)
+        self.make = make
+
+    def configure_optimizers(self) -> Any:
+        return self.make(self)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda head: SGD(head.parameters(), lr=-1), "cannot be made: Invalid learning rate: -1"),
+        (lambda head: [Adam(head.parameters(), lr=0.0)], "above 0 of the head's Adam, got 0"),
+        (lambda head: SGD(head.parameters(), lr=float("inf")), "finite number for `lr`"),
+        (
+            lambda head: {"optimizer": SGD(head.parameters(), weight_decay=float("inf"))},
+            "finite number for `weight_decay` of the head's SGD, got inf",
+        ),
+        (
+            lambda head: ([(it := SGD(head.parameters()))], [{"scheduler": StepLR(it, 0)}]),
+            "The schedule StepLR of the head cannot step",
+        ),
+    ],
+)
+def test_an_optimizer_is_refused_before_the_data(make: Callable[[Any], Any], message: str) -> None:
+    before = torch.get_rng_state()
+    with pytest.raises(ConfigError, match=message.replace("`", ".")):
+        check_optimizer(partial(OwnHead, make=make))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        partial(OwnHead, make=lambda head: SGD([{"params": head.parameters(), "lr": 0.1}], lr=0)),
+        partial(  # it warms up
+            OwnHead,
+            make=lambda head: (
+                [(it := SGD(head.parameters(), lr=0.1))],
+                [LinearLR(it, start_factor=1e-9)],
+            ),
+        ),
+        partial(
+            OwnHead,
+            make=lambda head: {
+                "optimizer": (it := SGD(head.parameters(), lr=0.1)),
+                "lr_scheduler": {"scheduler": ReduceLROnPlateau(it), "monitor": "loss"},
+            },
+        ),
+        partial(OwnHead, make=lambda _: None),
+        # What only the first fit can tell.
+        partial(OwnHead, make=lambda head: SGD(head.parameters(), lr=-1), only=384),
+        partial(OwnHead, make=lambda head: head.trainer.estimated_stepping_batches),
+    ],
+)
+def test_other_optimizers_are_left_alone(head: Callable[..., L.LightningModule]) -> None:
+    check_optimizer(head)

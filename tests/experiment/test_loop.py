@@ -51,6 +51,11 @@ def test_a_run_is_a_learning_curve(short_loop: Loop) -> None:
     everything = torch.cat(loop.acquired)
     assert len(everything.unique()) == 19
     assert not torch.isin(everything, loop.datamodule.dev_indices).any()
+    frame = curve.to_frame()
+    assert frame["num_labeled"].tolist() == [4, 9, 14, 19]
+    assert frame["accuracy"].mean() * 100 == pytest.approx(curve.auc)
+    assert frame["query_seconds"].isna().tolist() == [False, False, False, True]
+    assert repr(curve).startswith("LearningCurve(4 cycles, 19 labels, AUC ")
     accuracy = curve.metric("accuracy")
     assert curve.auc == pytest.approx(100 * accuracy.mean().item())
     assert curve.final_accuracy == pytest.approx(100 * accuracy[-1].item())

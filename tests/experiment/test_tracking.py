@@ -102,6 +102,14 @@ def test_a_run_is_one_curve(
     (picture,) = (content for path, content in server.files.items() if path.endswith(".png"))
     assert picture == (tmp_path / PLOT).read_bytes()
     assert server.files["/artifact/acquisitions.csv"] == (tmp_path / ACQUISITIONS).read_bytes()
+    table = json.loads(server.files["/artifact/acquisitions.table.json"])
+    with (tmp_path / ACQUISITIONS).open(newline="") as stream:
+        header, *acquired = csv.reader(stream)
+    assert table["columns"] == header == ["cycle", "order", "index", "id", "label"]
+    assert [list(map(str, row)) for row in table["data"]] == acquired
+    url = f"{server.url}/me/dal/runs/{run_id}"
+    expected = {"id": run_id, "mode": "online", "url": url, "finished": True}
+    assert record.read_tracking() == expected
     out, err = capsys.readouterr()
     assert out == f"W&B: {server.url}/me/dal/runs/{run_id}\n"
     assert err == ""

@@ -16,7 +16,17 @@ import pytest
 from rich.console import Console
 
 from dal.report import __main__ as command
-from dal.report import comparisons, drawing, page, picks, rankings, savings, scores, standings
+from dal.report import (
+    comparisons,
+    drawing,
+    formats,
+    page,
+    picks,
+    rankings,
+    savings,
+    scores,
+    standings,
+)
 from dal.report.tables import build_tables
 from tests.report.conftest import Writer, read, writer
 
@@ -316,3 +326,18 @@ def test_a_report_loads_nothing_that_runs_experiments(write_run: Writer, tmp_pat
         f"dal.report.tables.build_tables(dal.report.load({str(tmp_path)!r}))"
     )
     assert loaded_by(code, "pandas", "hydra", "lightning", "wandb", "torchmetrics") == ["pandas"]
+
+
+def test_runs_link_to_where_a_tracker_shows_them(write_run: Writer, tmp_path: Path) -> None:
+    for seed in range(2):
+        path = write_run([0.5, 0.6], seed=seed)
+    url = "https://wandb.ai/me/dal/runs/1a2b"
+    tracking = {"id": "1a2b", "mode": "online", "url": url, "finished": True}
+    (path / "tracking.json").write_text(json.dumps(tracking))
+    (path.parent / "seed_0" / "tracking.json").write_text("damaged")  # which hides no result
+    results = read(tmp_path)
+    (table,) = (table for table in build_tables(results) if table.name == "runs")
+    assert [row[-1].text for row in table.rows] == ["–", "1a2b"]
+    table = page.with_relative_links(table, tmp_path)
+    assert f'<a href="{url}">1a2b</a>' in page.html(results, [table], "")
+    assert f"[1a2b](<{url}>)" in formats.markdown(table)

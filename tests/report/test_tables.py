@@ -1,16 +1,20 @@
+import io
 import re
 import shutil
 import subprocess
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
 
-from dal.report import answer, comparison_tables, formats, run_tables, tables
+from dal.report import answer, comparison_tables, formats, run_tables, screen, tables
 from dal.report.results import Results
-from dal.report.table import signed
+from dal.report.table import Table, signed
+from dal.report.tables import build_tables
 from tests.report.conftest import Writer, read
 
 # Huseljic et al. (2024), table 5, as published.
@@ -253,11 +257,48 @@ def test_latex_compiles(results: Results, tmp_path: Path) -> None:
     assert (tmp_path / "all.pdf").exists()
 
 
+def shown(table: Table, width: int, **options: Any) -> str:
+    file = io.StringIO()
+    screen.show(table, Console(width=width, file=file, markup=False, **options))
+    return file.getvalue()
+
+
 def test_the_terminal_shows_cells_and_notes(write_run: Writer, tmp_path: Path) -> None:
     write_run([0.5, 0.6], "random")
     write_run([0.5, 0.7], "margin")
-    console = Console(width=100, record=True, quiet=False, file=open("/dev/null", "w"))  # noqa: SIM115
-    console.print(formats.rich(tables.benchmark_table(read(tmp_path))))
-    text = console.export_text()
-    assert "+5.00¹" in text
+    table = tables.benchmark_table(read(tmp_path))
+    text = shown(table, 100)
+    assert "▸+5.00¹" in text
     assert "¹ toy, Margin: one seed" in text
+    assert "▸ marks what is in bold" in text
+    bold = shown(table, 100, force_terminal=True, color_system="standard", legacy_windows=False)
+    assert "▸" not in bold
+    assert "\x1b[1m+5.00¹" in bold
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 200])
+def test_every_cell_is_on_one_line_of_the_terminal(results: Results, width: int) -> None:
+    for table in build_tables(results):
+        lines = [line.plain for line in screen.lines(table, width, can_be_bold=False)]
+        rest = "\n".join(lines)
+        for cell in (cell for row in table.rows for cell in row):
+            assert cell.text in rest
+        for word in " ".join(table.header[1:]).split():
+            assert word in rest
+        if table.name != "runs":  # whose paths may be longer than a line
+            assert max(map(len, lines)) <= max(width, 46)
+        if width == 200:
+            assert len(lines) <= 1 + max(len(table.rows), len(table.header))
+
+
+def test_a_table_that_is_too_wide_goes_on_below(results: Results) -> None:
+    table = tables.TABLES["penalties"](results)
+    assert table is not None
+    whole = screen.lines(table, 200)
+    parts = screen.lines(table, 40)
+    assert [line.plain.split()[0] for line in parts if line.plain].count("Strategy") == 2
+    cells = Counter(word for line in parts for word in line.plain.split())
+    names = [row[0].text for row in table.rows]
+    once = Counter(word for line in whole for word in line.plain.split())
+    repeated = Counter(word for name in [*names, "Strategy"] for word in name.split())
+    assert cells == once + repeated
