@@ -77,7 +77,7 @@ def test_page_of_images() -> None:
     ]
     [data] = document.texts["data"]
     assert json.loads(data) == {
-        "key": "dal b1 3",
+        "key": "dal b1 round 3",
         "items": [
             {"id": "b.jpg", "predicted": "owl", "reason": "why"},
             {"id": "a.jpg", "predicted": None, "reason": ""},

@@ -290,7 +290,9 @@ def test_a_call_killed_at_any_write_is_finished_by_the_same_call(
             assert tree(path / "birds") == expected, (number, after)
             if not was_killed:
                 break
-    assert num_kills == 16  # eight writes: settings, items, audit, labels, two rounds, histories
+    # Before and after each: settings, items, audit, and round, table and picture of two calls, with
+    # the labels between them.
+    assert num_kills == 20
 
 
 def test_records_are_plain(tmp_path: Path) -> None:
