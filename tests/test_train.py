@@ -175,9 +175,9 @@ def test_bad_features_are_one_message(
         (["al.num_init=0"], "`num_init` of at least 1"),
         (
             ["strategy=marign"],
-            "Unknown strategy 'marign'. Did you mean 'margin'? Known: badge, bait,",
+            "Unknown strategy 'marign'. Did you mean 'margin'? Known: alfa_mix, badge,",
         ),
-        (["strategy=xyz"], "Unknown strategy 'xyz'. Known: badge, bait"),
+        (["strategy=xyz"], "Unknown strategy 'xyz'. Known: alfa_mix, badge"),
         (["+experiment=digit"], "Unknown experiment 'digit'. Did you mean 'digits'? Known: "),
         (["al.num_int=3"], "Unknown key 'al.num_int'. Did you mean 'al.num_init'?"),
         (["stratgy=random"], "Unknown key 'stratgy'. Did you mean 'strategy'?"),

@@ -22,20 +22,15 @@ import math
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from dal.functional import ranking
+from dal.functional import gaussian, ranking
 
 TARGET_ROWS = 1024  # of a block of kernel values; small enough for the cache
 CANDIDATES = 256  # that are looked at again together
 FIRST_CANDIDATES = 1024
 CHUNK_PAIRS = 4096  # of rows whose differences are formed at once
 CHUNK_ENTRIES = 1 << 23
-
-# Rows closer than this are taken for equal where the smallest distance is sought: scaling a row in
-# float32 can move its direction that far.
-NO_DISTANCE = 1e-6
 
 # From this share of pairs on, float64 products are cheaper than differences of rows.
 DENSE = 1 / 16
@@ -56,50 +51,6 @@ class Selection(NamedTuple):
 
     positions: Tensor
     gains: Tensor
-
-
-def unit_rows(features: Tensor) -> Tensor:
-    """Rows scaled to length 1, ``(N, D)``, float64; rows of zeros stay as they are.
-
-    Example:
-        >>> unit_rows(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
-        tensor([[0.6000, 0.8000],
-                [0.0000, 0.0000]], dtype=torch.float64)
-    """
-    return F.normalize(features.double(), eps=torch.finfo(torch.float64).tiny)
-
-
-def smallest_distance(features: Tensor) -> float | None:
-    """The smallest distance above 0 between two rows of unit length; None if there is none.
-
-    Distances below 1e-6 count as 0: the rows are float32. The pair is found by float64 products,
-    which are wrong by less than 1e-13 in the square, and its distance is that of the difference.
-
-    Args:
-        features: ``(N, D)``, of any length.
-
-    Memory: 8·N·D bytes and a block of products.
-
-    Example:
-        >>> smallest_distance(torch.tensor([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0]]))
-        1.4142135623730951
-    """
-    rows = unit_rows(features)
-    squares = rows.square().sum(1)
-    smallest, pair = math.inf, (0, 0)
-    for first in range(0, len(rows), TARGET_ROWS):
-        block = rows[first : first + TARGET_ROWS]
-        # Only pairs of a row and a later one, or one in the same block.
-        distances = squares[first : first + len(block), None] + squares[first:]
-        distances.addmm_(block, rows[first:].mT, alpha=-2)
-        distances[distances < NO_DISTANCE**2] = math.inf
-        if distances.numel() and distances.min() < smallest:
-            smallest = float(distances.min())
-            row, other = divmod(int(distances.argmin()), distances.shape[1])
-            pair = (first + row, first + other)
-    if smallest == math.inf:
-        return None
-    return float(torch.linalg.vector_norm(rows[pair[0]] - rows[pair[1]]))
 
 
 def select(
@@ -178,14 +129,14 @@ class _Search:
         self.all_rows = torch.arange(num_rows, device=device)
         self.are_all = targets is None or len(targets) == num_rows
         self.targets = self.all_rows if targets is None else targets.to(device)
-        self.labeled = unit_rows(labeled)
-        self.overshoot = _overshoot(features.shape[1], bandwidth)
-        self.scaled, self.offsets = _scaled(features, bandwidth, torch.float32)
+        self.labeled = gaussian.unit_rows(labeled)
+        self.overshoot = gaussian.overshoot(features.shape[1], bandwidth)
+        self.scaled, self.offsets = gaussian.scaled(features, bandwidth, torch.float32)
         # Of the targets, as bounds need them in float32: covers rounded down, weights up.
         self.target_rows = self.scaled if self.are_all else self.scaled[self.targets]
         self.cover = self._highest_kernel(self.targets, self.labeled, torch.float64)  # (T,)
-        self.low_cover = _rounded_down(self.cover)
-        self.high_weights = _rounded_up(weights[self.targets])
+        self.low_cover = gaussian.rounded_down(self.cover)
+        self.high_weights = gaussian.rounded_up(weights[self.targets])
 
         # gain = factor · (sum over targets) + own_factor · (term of the candidate itself)
         num_targets, others = len(self.targets), num_rows - 1
@@ -235,7 +186,7 @@ class _Search:
         for first in range(0, len(self.targets), TARGET_ROWS):
             _, rows, kernel = self._pairs(candidate, slice(first, first + TARGET_ROWS))
             self.cover[first + rows] = torch.maximum(self.cover[first + rows], kernel)
-        self.low_cover = _rounded_down(self.cover)
+        self.low_cover = gaussian.rounded_down(self.cover)
         if not self.are_all:
             self.own_cover[self.targets] = self.cover
         self._lower_bounds((self.cover > before).nonzero().flatten(), before)
@@ -261,12 +212,12 @@ class _Search:
         lost = self.bounds.new_zeros(num)
         for part in changed.split(TARGET_ROWS):
             targets = (self.target_rows[part], self.offsets[self.targets[part]])
-            kernel = _kernel_bound(*targets, *candidates, -self.overshoot)
-            kernel.sub_(_rounded_up(before[part])[:, None]).clamp_min_(0)
-            rise = _rounded_down(self.cover[part] - before[part])
-            weights = _rounded_down(self.weights[self.targets[part]])
+            kernel = gaussian.kernel_bound(*targets, *candidates, -self.overshoot)
+            kernel.sub_(gaussian.rounded_up(before[part])[:, None]).clamp_min_(0)
+            rise = gaussian.rounded_down(self.cover[part] - before[part])
+            weights = gaussian.rounded_down(self.weights[self.targets[part]])
             lost += weights @ torch.minimum(kernel, rise[:, None], out=kernel)
-        loss = self.factor[rows] * lost / _sum_slack(torch.float32)
+        loss = self.factor[rows] * lost / gaussian.sum_slack(TARGET_ROWS, torch.float32)
         if not self.are_all:  # a target's own term is in `lost` too
             own_loss = torch.zeros_like(self.bounds)
             own_loss[self.targets] = self.weights[self.targets] * (self.cover - before)
@@ -276,7 +227,7 @@ class _Search:
     def _refresh(self, rows: Tensor, dtype: torch.dtype) -> None:
         """Bounds of some candidates as they are now."""
         if not self.are_all and self.chosen:
-            centres = unit_rows(self.features[self.chosen])
+            centres = gaussian.unit_rows(self.features[self.chosen])
             present = self._highest_kernel(rows, centres, torch.float32)
             self.own_cover[rows] = torch.maximum(self.own_cover[rows], present)
         bounds = self._gains(rows, self._bounds_of_sums(rows, dtype))
@@ -295,7 +246,7 @@ class _Search:
             sums += terms.sum(1)  # blocks are added in order, whatever the other candidates
             num_pairs += len(kernel)
         if not self.are_all:
-            centres = torch.cat([self.labeled, unit_rows(self.features[self.chosen])])
+            centres = torch.cat([self.labeled, gaussian.unit_rows(self.features[self.chosen])])
             self.own_cover[rows] = self._highest_kernel(rows, centres, torch.float64)
         self.bounds[rows] = self._gains(rows, sums)
         self.level[rows] = 3
@@ -312,15 +263,15 @@ class _Search:
             Which candidate, which target of the block, and the kernel value from the difference of
             the rows, each ``(P,)``.
         """
-        kernel = _kernel_bound(
+        kernel = gaussian.kernel_bound(
             *(self.scaled[candidates], self.offsets[candidates]),
             *(self.target_rows[block], self.offsets[self.targets[block]]),
         )  # (C, R)
         is_pair = kernel > self.low_cover[block]
         pairs = is_pair.nonzero()  # (P, 2)
-        own = unit_rows(self.features[candidates])
+        own = gaussian.unit_rows(self.features[candidates])
         is_met = is_pair.any(0)
-        others = unit_rows(self.features[self.targets[block][is_met]])
+        others = gaussian.unit_rows(self.features[self.targets[block][is_met]])
         place = is_met.cumsum(0) - 1  # of a target of the block in `others`
         squares = [
             (own[part[:, 0]] - others[place[part[:, 1]]]).square().sum(1)
@@ -333,20 +284,22 @@ class _Search:
         is_double = dtype == torch.float64
         candidates = (self.scaled[rows], self.offsets[rows])
         if is_double:
-            candidates = _scaled(self.features[rows], self.bandwidth, dtype)
+            candidates = gaussian.scaled(self.features[rows], self.bandwidth, dtype)
         sums = self.cover.new_zeros(len(rows))
         for first in range(0, len(self.targets), TARGET_ROWS):
             block = slice(first, first + TARGET_ROWS)
             if is_double:
                 features = self.features[self.targets[block]]
-                kernel = _kernel_bound(*_scaled(features, self.bandwidth, dtype), *candidates)
+                kernel = gaussian.kernel_bound(
+                    *gaussian.scaled(features, self.bandwidth, dtype), *candidates
+                )
                 cover, weights = self.cover[block], self.weights[self.targets[block]]
             else:
                 targets = (self.target_rows[block], self.offsets[self.targets[block]])
-                kernel = _kernel_bound(*targets, *candidates)
+                kernel = gaussian.kernel_bound(*targets, *candidates)
                 cover, weights = self.low_cover[block], self.high_weights[block]
             sums += weights @ kernel.sub_(cover[:, None]).clamp_(0, 1)
-        return sums * _sum_slack(dtype)
+        return sums * gaussian.sum_slack(TARGET_ROWS, dtype)
 
     def _first_sums(self) -> Tensor:
         """The bounds of all candidates; if all rows are targets, each product serves two blocks."""
@@ -361,11 +314,11 @@ class _Search:
         blocks = sums.split(TARGET_ROWS)  # views: adding to them adds to the sums
         for i in range(len(blocks)):
             for j in range(i, len(blocks)):
-                kernel = _kernel_bound(rows[i], offsets[i], rows[j], offsets[j])
+                kernel = gaussian.kernel_bound(rows[i], offsets[i], rows[j], offsets[j])
                 if j > i:
                     blocks[i].add_((kernel - cover[j]).clamp_(0, 1) @ weights[j])
                 blocks[j].add_(weights[i] @ kernel.sub_(cover[i][:, None]).clamp_(0, 1))
-        return sums * _sum_slack(torch.float32)
+        return sums * gaussian.sum_slack(TARGET_ROWS, torch.float32)
 
     def _highest_kernel(self, rows: Tensor, centres: Tensor, dtype: torch.dtype) -> Tensor:
         """Kernel value of each row with the nearest of some unit rows, ``(M,)``, float64.
@@ -378,7 +331,7 @@ class _Search:
         columns, norms = centres.to(dtype).mT, centres.square().sum(1)
         size = max(1, CHUNK_ENTRIES // max(centres.shape))
         for part, values in zip(rows.split(size), highest.split(size), strict=True):
-            units = unit_rows(self.features[part])
+            units = gaussian.unit_rows(self.features[part])
             nearest = (norms - 2 * (units.to(dtype) @ columns)).argmin(1)
             squares = (units - centres[nearest]).square().sum(1)
             values.copy_(torch.exp(-squares / self.bandwidth**2))
@@ -391,68 +344,3 @@ def _highest(bounds: Tensor, num: int) -> Tensor:
     above = (bounds > least).nonzero().flatten()
     tied = (bounds == least).nonzero().flatten()[: num - len(above)]
     return torch.cat([above[ranking.highest(bounds[above], len(above))], tied])
-
-
-def _scaled(features: Tensor, bandwidth: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Rows a and numbers b with aᵢ·aⱼ + bᵢ + bⱼ at least −(‖x − y‖ / h)² after all rounding.
-
-    −‖x − y‖² = 2 x·y − ‖x‖² − ‖y‖², with a = √2 x / h and b = −‖x‖² / h². In a type of rounding
-    error ε each of the D products, the D + 1 sums, and the rounding of a and b may be wrong by ε
-    times Σ|terms| <= 4 / h², in whatever order they are added. b is raised by twice that.
-    """
-    factor = math.sqrt(2) / bandwidth
-    scaled = torch.empty_like(features, dtype=dtype)
-    offsets = torch.empty(len(features), dtype=dtype, device=features.device)
-    slack = 2 * _error(features.shape[1], bandwidth, dtype)
-    size = max(1, CHUNK_ENTRIES // max(1, features.shape[1]))
-    for first in range(0, len(features), size):
-        rows = unit_rows(features[first : first + size])
-        scaled[first : first + size] = factor * rows
-        offsets[first : first + size] = slack / 2 - rows.square().sum(1) / bandwidth**2
-    return scaled, offsets
-
-
-def _error(num_features: int, bandwidth: float, dtype: torch.dtype) -> float:
-    """The largest error of an exponent, see :func:`_scaled`."""
-    return (num_features + 8) * _roundoff(dtype) * 4 / bandwidth**2
-
-
-def _overshoot(num_features: int, bandwidth: float) -> float:
-    """How far above the true one a float32 exponent may be: raised by 2 errors, wrong by one."""
-    return 3 * _error(num_features, bandwidth, torch.float32) + 32 * _roundoff(torch.float32)
-
-
-def _kernel_bound(
-    a: Tensor, a_offsets: Tensor, b: Tensor, b_offsets: Tensor, shift: float = 0.0
-) -> Tensor:
-    """Kernel values of two blocks, ``(R, C)``, times exp(shift); none below the true one times it.
-
-    With ``shift`` = −:func:`_overshoot` none is above the true one.
-    """
-    exponents = a_offsets[:, None] + b_offsets
-    # exp itself is wrong by a few roundings: relative, and so a shift of the exponent.
-    exponents.addmm_(a, b.mT).add_(16 * _roundoff(a.dtype) + shift)
-    return exponents.exp_()
-
-
-def _roundoff(dtype: torch.dtype) -> float:
-    """Largest relative error of a rounded number in a product, as the user has set products."""
-    if dtype == torch.float64:
-        return 2.0**-53
-    # With "high" and "medium" factors may be rounded to 11 and 8 bits.
-    return {"highest": 2.0**-24, "high": 2.0**-11, "medium": 2.0**-8}[
-        torch.get_float32_matmul_precision()
-    ]
-
-
-def _sum_slack(dtype: torch.dtype) -> float:
-    """What makes a sum of a block's numbers, none negative, at least the true one."""
-    return 1 + 2 * TARGET_ROWS * _roundoff(dtype)
-
-
-def _rounded_down(values: Tensor) -> Tensor:
-    return (values * (1 - 2**-22)).float()
-
-
-def _rounded_up(values: Tensor) -> Tensor:
-    return (values * (1 + 2**-22)).float()

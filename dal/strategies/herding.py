@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dal.errors import ConfigError
-from dal.functional import calibration, herding, uncertainty
+from dal.functional import calibration, gaussian, herding, uncertainty
 from dal.strategies.query import Query
 from dal.strategies.strategy import Need, Selection, Strategy
 
@@ -138,7 +138,7 @@ class UHerding(HerdingStrategy):
 
     def select(self, query: Query) -> Selection:
         """Best first; the scores are the uncertain coverage that each has added."""
-        bandwidth = herding.smallest_distance(query.labeled_features) or 1.0
+        bandwidth = gaussian.smallest_distance(query.labeled_features) or 1.0
         if len(query.labeled) == 0 or query.head is None:
             weights = torch.ones(len(query.pool), device=query.device)
             return self._select(query, weights, bandwidth, {})

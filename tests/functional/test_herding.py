@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from dal.functional import herding
+from dal.functional import gaussian, herding
 from tests import reference
 
 KINDS = ["drawn", "copies", "grid", "labeled copies", "near copies"]
@@ -129,15 +129,15 @@ def test_blocks_and_threads_change_nothing(
 def test_bounds_hold_in_every_precision(kind: str, bandwidth: float, precision: str) -> None:
     """Of kernel values from both sides, and so of gains: against float64."""
     features, _ = draw(kind, 80, 0, 3)
-    rows = herding.unit_rows(features)
+    rows = gaussian.unit_rows(features)
     true = torch.exp(-((rows[:, None] - rows).square().sum(-1)) / bandwidth**2)
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision(precision)
     try:
-        scaled, offsets = herding._scaled(features, bandwidth, torch.float32)
-        overshoot = herding._overshoot(features.shape[1], bandwidth)
-        above = herding._kernel_bound(scaled, offsets, scaled, offsets).double()
-        below = herding._kernel_bound(scaled, offsets, scaled, offsets, -overshoot).double()
+        scaled, offsets = gaussian.scaled(features, bandwidth, torch.float32)
+        overshoot = gaussian.overshoot(features.shape[1], bandwidth)
+        above = gaussian.kernel_bound(scaled, offsets, scaled, offsets).double()
+        below = gaussian.kernel_bound(scaled, offsets, scaled, offsets, -overshoot).double()
         picks = herding.select(features, features[:0], torch.ones(80), 6, bandwidth)
     finally:
         torch.set_float32_matmul_precision(before)  # type: ignore[no-untyped-call, unused-ignore]
@@ -211,7 +211,7 @@ def test_the_estimate_is_unbiased() -> None:
 def test_the_smallest_distance_is_that_of_plain_loops(kind: str, size: int, seed: int) -> None:
     features, _ = draw(kind, size, 1, seed) if size else (torch.empty(0, 4), None)
     expected = reference.smallest_distance(features)
-    found = herding.smallest_distance(features)
+    found = gaussian.smallest_distance(features)
     assert (found is None) == (expected is None)
     if expected is not None:
         assert found == pytest.approx(expected, rel=1e-3 if expected < 1e-4 else 1e-9)
@@ -219,9 +219,9 @@ def test_the_smallest_distance_is_that_of_plain_loops(kind: str, size: int, seed
 
 def test_the_smallest_distance_is_found_across_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     features, _ = draw("drawn", 50, 0, 0)
-    whole = herding.smallest_distance(features)
-    monkeypatch.setattr(herding, "TARGET_ROWS", 7)
-    assert herding.smallest_distance(features) == whole
+    whole = gaussian.smallest_distance(features)
+    monkeypatch.setattr(gaussian, "BLOCK_ROWS", 7)
+    assert gaussian.smallest_distance(features) == whole
 
 
 @pytest.mark.parametrize(
