@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
@@ -30,8 +29,6 @@ def query(cfg: DictConfig, console: Console) -> "Step":
     from dal.data import Embedded
     from dal.labeling.project import Project
 
-    if HydraConfig.get().mode is RunMode.MULTIRUN:
-        raise ConfigError("Expected one step of one project, got -m. Leave it out.")
     if "splits" in cfg.data:
         cfg.data.splits.test = None  # all items are the pool
     if cfg.ids is not None:

@@ -29,7 +29,8 @@ def with_remembered(arguments: Sequence[str]) -> list[str]:
         arguments: Of ``python -m dal.query``.
 
     Raises:
-        ConfigError: If there is no such project, and nothing to begin it with.
+        ConfigError: If there is no such project and nothing to begin it with, or several runs are
+            asked for.
         RecordError: If the project's settings are damaged.
     """
     from dal.labeling.folder import ProjectFolder
@@ -41,6 +42,8 @@ def with_remembered(arguments: Sequence[str]) -> list[str]:
     }
     if any(argument.startswith("-") for argument in arguments) and "project" not in given:
         return list(arguments)  # such as --help
+    if {*arguments} & {*overrides.MULTIRUN}:
+        raise ConfigError("Expected one step of one project, got -m. Leave it out.")
     place = _value(given.get("project", ""))
     if not place:
         raise ConfigError("Expected a project, got none. Name its folder with project=DIR.")
@@ -122,7 +125,11 @@ def _history(rows: Sequence[Mapping[str, Any]]) -> Table:
     }
     table = Table(box=None, pad_edge=False)
     for name in columns:
-        table.add_column(name, justify="left" if name == "by" else "right", no_wrap=True)
+        # Names give way, over several lines; numbers are whole.
+        is_name = name == "by"
+        table.add_column(
+            name, justify="left" if is_name else "right", no_wrap=not is_name, overflow="fold"
+        )
     for row in rows[-MAX_ROUNDS:]:
         table.add_row(*(show(row) for show in columns.values()))
     return table
@@ -153,7 +160,9 @@ def _percent(share: float | None) -> str:
 def _audit(row: Mapping[str, Any]) -> str:
     if row["audit_accuracy"] is None:
         return "–"
-    return f"{row['audit_accuracy']:.1%} ({row['audit_low']:.0%}–{row['audit_high']:.0%})"
+    return (
+        f"{row['audit_accuracy']:.1%} ({100 * row['audit_low']:.0f}–{100 * row['audit_high']:.0f})"
+    )
 
 
 def _next(step: "Step", project: Path) -> list[str]:

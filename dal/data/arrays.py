@@ -110,5 +110,6 @@ def _load(file: Path) -> Tensor:
     except (TypeError, AttributeError) as error:
         kind = getattr(array, "dtype", "several arrays")
         raise DataError(
-            f"Expected numbers in {file}, one array of them, got {kind}. Write it with `numpy.save`."
+            f"Expected numbers in {file}, one array of them, got {kind}. Write it again "
+            "with `numpy.save`."
         ) from error
