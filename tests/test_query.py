@@ -8,10 +8,11 @@ import pickle
 import resource
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -231,7 +232,7 @@ def test_ctrl_c_leaves_no_project_and_says_how_to_continue(
 
 
 def test_the_summary_fits_80_columns() -> None:
-    history = [
+    history: list[Mapping[str, Any]] = [
         {
             "round": number,
             "strategy": "least_confidence",
