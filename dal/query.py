@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
@@ -30,11 +29,14 @@ def query(cfg: DictConfig, console: Console) -> "Step":
     from dal.data import Embedded
     from dal.labeling.project import Project
 
-    if HydraConfig.get().mode is RunMode.MULTIRUN:
-        raise ConfigError("Expected one step of one project, got -m. Leave it out.")
     if "splits" in cfg.data:
         cfg.data.splits.test = None  # all items are the pool
     if cfg.ids is not None:
+        if "ids" not in cfg.data:
+            raise ConfigError(
+                "Expected `ids` with data=arrays alone, got it with other data, whose items have "
+                "ids already. Leave it out."
+            )
         cfg.data.ids = cfg.ids
     resolved: dict[str, Any] = OmegaConf.to_container(  # type: ignore[assignment]
         cfg, resolve=True, throw_on_missing=True
@@ -90,7 +92,7 @@ def main() -> None:
     try:
         sys.argv[1:] = labeling.with_remembered(sys.argv[1:])
     except DalError as error:
-        terminal.error_console().print("[bold red]Error:[/]", str(error), soft_wrap=True)
+        command.print_error(str(error))
         sys.exit(1)
     command.run("query", job).end_process()
 

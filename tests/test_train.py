@@ -214,7 +214,7 @@ def test_bad_features_are_one_message(
         (["seed=-1"], "`seed` of at least 0, got -1"),
         (["eval_split=val"], "Unknown `eval_split` 'val'"),
         (["data=arrays"], "Expected a value for 'data.path', got none"),
-        (["data=arrays", "data.path=nowhere"], "found no nowhere/train_features.npy"),
+        (["data=arrays", "data.path=nowhere"], "a file of features, found no nowhere."),
         (["data.dev_fraction=2"], "`dev_fraction` in [0, 1), got 2"),
         (["trainer.accelerator=tpu"], "The trainer cannot be made"),
         (["output_root=/proc/none"], "output_root=DIR"),

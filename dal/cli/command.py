@@ -108,7 +108,7 @@ def run_job(
     signals.check()
     if series is None:
         if message is not None:
-            _print_error(name, message)
+            print_error(message, name)
             sys.exit(1)
         return value
     finished = FinishedJob(
@@ -180,7 +180,7 @@ def run(config_name: str, job: Job) -> Outcome:
             )
         if message is None:
             raise
-        _print_error("", message)
+        print_error(message)
         sys.exit(1)
     finally:
         series = Series.current()
@@ -242,13 +242,14 @@ def _outcome() -> Outcome:
 
 def _report(job: FinishedJob, series: Series, console: Console) -> None:
     if job.message is not None:
-        _print_error(job.title, job.message)
+        print_error(job.message, job.title)
     else:
         line = summary.result_line(job, series.progress(series.finished()))
         console.print(line, soft_wrap=True)
 
 
-def _print_error(name: str, message: str) -> None:
+def print_error(message: str, name: str = "") -> None:
+    """Shows an error on standard error; ``name`` is the job that has failed, if it is a job."""
     word = Text("Error", style="bold red")
     where = f" in {name}" if name else ""
     terminal.error_console().print(Text.assemble(word, f"{where}: {message}"), soft_wrap=True)

@@ -1,12 +1,16 @@
 """What a project remembers of its command lines, and what a step of it shows."""
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from rich.table import Table
 from rich.text import Text
 
+from dal.cli import overrides
 from dal.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -15,7 +19,7 @@ if TYPE_CHECKING:
 # Keys that belong to one call.
 FORGOTTEN = ("project", "labels", "more", "relabel")
 MAX_ROUNDS = 10  # that a terminal shows; project.csv has all
-PATHS = ("data.path", "ids", "cache_dir", "backbone.weights")
+PATHS = ("data.path", "data.ids", "ids", "cache_dir", "backbone.weights")
 
 
 def with_remembered(arguments: Sequence[str]) -> list[str]:
@@ -25,7 +29,8 @@ def with_remembered(arguments: Sequence[str]) -> list[str]:
         arguments: Of ``python -m dal.query``.
 
     Raises:
-        ConfigError: If there is no such project, and nothing to begin it with.
+        ConfigError: If there is no such project and nothing to begin it with, or several runs are
+            asked for.
         RecordError: If the project's settings are damaged.
     """
     from dal.labeling.folder import ProjectFolder
@@ -37,30 +42,43 @@ def with_remembered(arguments: Sequence[str]) -> list[str]:
     }
     if any(argument.startswith("-") for argument in arguments) and "project" not in given:
         return list(arguments)  # such as --help
-    if "project" not in given or not given["project"].partition("=")[2]:
+    if {*arguments} & {*overrides.MULTIRUN}:
+        raise ConfigError("Expected one step of one project, got -m. Leave it out.")
+    place = _value(given.get("project", ""))
+    if not place:
         raise ConfigError("Expected a project, got none. Name its folder with project=DIR.")
-    folder = ProjectFolder(given["project"].partition("=")[2])
+    folder = ProjectFolder(place)
     if not folder.exists and "data" not in given:
         raise ConfigError(
             f"Found no project in {folder.path}. Begin it with its data, for example "
             f"data=imagefolder data.path=DIR, or correct project=DIR."
         )
-    known = [line for line in folder.settings.get("overrides", []) if _key(line) not in given]
+    lines = {_key(line): line for line in folder.settings.get("overrides", [])}
+    # The keys of a group mean nothing to another option of it.
+    replaced = [
+        key for key, line in given.items() if "." not in key and lines.get(key, line) != line
+    ]
+    others = tuple(f"{key}." for key in replaced)
+    if "data" in replaced:
+        lines.pop("ids", None)
+    known = [line for key, line in lines.items() if key not in given and not key.startswith(others)]
     # Among the overrides: Hydra's flags come before or after them, with their values.
     first = next(place for place, argument in enumerate(arguments) if argument in given.values())
     return [*arguments[:first], *known, *arguments[first:]]
 
 
-def remembered(overrides: Sequence[str]) -> list[str]:
+def remembered(given: Sequence[str]) -> list[str]:
     """The overrides that later calls need not repeat, with absolute paths."""
     kept = []
-    for override in overrides:
-        key, _, value = override.partition("=")
+    for override in given:
         if _key(override) in FORGOTTEN:
             continue
-        if _key(override) in PATHS and value and value != "null":
-            value = str(Path(value).expanduser().absolute())
-        kept.append(f"{key}={value}")
+        path = _value(override) if _key(override) in PATHS else None
+        if path:
+            line = f"{override.partition('=')[0]}={_absolute(path)}"
+            kept += overrides.quote_unreadable([line])
+        else:
+            kept.append(override)
     return kept
 
 
@@ -70,7 +88,7 @@ def made_from(resolved: Mapping[str, Any]) -> dict[str, Any]:
     for group in ("data", "backbone"):
         for key, value in _flat(resolved[group], f"{group}."):
             is_path = key in PATHS and isinstance(value, str)
-            flat[key] = str(Path(value).expanduser().absolute()) if is_path else value
+            flat[key] = _absolute(value) if is_path else value
     return flat
 
 
@@ -107,7 +125,11 @@ def _history(rows: Sequence[Mapping[str, Any]]) -> Table:
     }
     table = Table(box=None, pad_edge=False)
     for name in columns:
-        table.add_column(name, justify="left" if name == "by" else "right", no_wrap=True)
+        # Names give way, over several lines; numbers are whole.
+        is_name = name == "by"
+        table.add_column(
+            name, justify="left" if is_name else "right", no_wrap=not is_name, overflow="fold"
+        )
     for row in rows[-MAX_ROUNDS:]:
         table.add_row(*(show(row) for show in columns.values()))
     return table
@@ -138,7 +160,9 @@ def _percent(share: float | None) -> str:
 def _audit(row: Mapping[str, Any]) -> str:
     if row["audit_accuracy"] is None:
         return "–"
-    return f"{row['audit_accuracy']:.1%} ({row['audit_low']:.0%}–{row['audit_high']:.0%})"
+    return (
+        f"{row['audit_accuracy']:.1%} ({100 * row['audit_low']:.0f}–{100 * row['audit_high']:.0f})"
+    )
 
 
 def _next(step: "Step", project: Path) -> list[str]:
@@ -149,10 +173,8 @@ def _next(step: "Step", project: Path) -> list[str]:
             f"{handed} {project / step.round.name}: open page.html, fill in to_label.csv, or "
             "import label_studio.json."
         )
-        lines.append(
-            f"Then: python -m dal.query project={project} "
-            f"labels={project / step.round.name / 'to_label.csv'}"
-        )
+        words = [f"project={project}", f"labels={project / step.round.name / 'to_label.csv'}"]
+        lines.append(f"Then: python -m dal.query {' '.join(map(shlex.quote, words))}")
     return lines
 
 
@@ -168,3 +190,17 @@ def _flat(value: Any, prefix: str) -> list[tuple[str, Any]]:
 
 def _key(override: str) -> str:
     return override.partition("=")[0].lstrip("+~")
+
+
+def _value(override: str) -> str | None:
+    """The text that an override gives; None if it is no text."""
+    try:
+        (readable,) = overrides.quote_unreadable([override])
+        value = OverridesParser.create().parse_override(readable).value()
+    except HydraException:
+        return None
+    return None if value is None else str(value)
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().absolute())

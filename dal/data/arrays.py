@@ -51,6 +51,11 @@ class Arrays:
                     f"{self.path}. Without a test split, add data.splits.test=null."
                 )
             return Examples(_load(self.path), None, ids), None
+        if not self.path.exists():
+            raise DataError(
+                f"Expected data.path to be a folder with arrays, or a file of features, found no "
+                f"{self.path}. Relative paths start at {Path.cwd()}."
+            )
         features = self._load_array(f"{train}_features.npy")
         if test is None:
             are_labeled = (self.path / f"{train}_labels.npy").exists()
@@ -82,7 +87,8 @@ class Arrays:
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(
                 f"Expected `ids` to be a text file in UTF-8 with an id in each line, got "
-                f"{self.ids}, which cannot be read ({error})."
+                f"{self.ids}, which cannot be read ({getattr(error, 'strerror', None) or error}). "
+                "Correct the path, or save the file as UTF-8."
             ) from error
         return [line.removesuffix("\r") for line in (lines if lines[-1] else lines[:-1])]
 
@@ -92,12 +98,18 @@ def _load(file: Path) -> Tensor:
         # Copy-on-write, since torch warns of a map that it could not write to.
         array = np.load(file, mmap_mode="c", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
+        # Of numpy's text not the advice how to load a pickle.
+        reason = str(error).partition(". ")[0]
         raise DataError(
-            f"Expected a whole NumPy array in {file}, got one that cannot be read ({error}). "
-            "Write it again with `numpy.save`."
+            f"Expected a whole NumPy array in {file}, got one that cannot be read "
+            f"({reason}). Write it again with `numpy.save`, as float32 for example: Python objects "
+            "are never loaded, since they may run any code."
         ) from error
     try:
         return torch.from_numpy(array)
     except (TypeError, AttributeError) as error:
-        kind = getattr(array, "dtype", type(array).__name__)
-        raise DataError(f"Expected numbers in {file}, got an array of dtype {kind}.") from error
+        kind = getattr(array, "dtype", "several arrays")
+        raise DataError(
+            f"Expected numbers in {file}, one array of them, got {kind}. Write it again "
+            "with `numpy.save`."
+        ) from error

@@ -182,7 +182,14 @@ def _checked_labels(labels: Tensor, num_rows: int, split: str) -> Tensor:
 def _check_ids(ids: Sequence[str], num_rows: int, split: str) -> None:
     if len(ids) != num_rows:
         raise DataError(
-            f"Expected an id for each of {num_rows} rows of {split} features, got {len(ids)} ids."
+            f"Expected `ids` with an id for each of {num_rows} rows of {split} features, got "
+            f"{len(ids)}. Were both made from the same list?"
+        )
+    blank = [row for row, name in enumerate(ids) if not name.strip()]
+    if blank:
+        raise DataError(
+            f"Expected `ids` that can be read, got white space or nothing at {len(blank)} of "
+            f"{num_rows} rows, the first at row {blank[0]}. Give each row a name."
         )
     if len(set(ids)) == num_rows:
         return
@@ -190,7 +197,8 @@ def _check_ids(ids: Sequence[str], num_rows: int, split: str) -> None:
     for row, name in enumerate(ids):
         if name in first_row:
             raise DataError(
-                f"Expected distinct {split} ids, got '{name}' at rows {first_row[name]} and {row}."
+                f"Expected distinct {split} ids, got '{name}' at rows {first_row[name]} and {row}. "
+                "Give each row a name of its own in `ids`."
             )
         first_row[name] = row
 

@@ -76,6 +76,8 @@ class ImageFolder:
         where = " and ".join(str(top) for top in self._tops(split))
         if not listing.names:
             found = f" ({'; '.join(listing.notes)})" if listing.notes else ""
+            if not any(self.path.iterdir()):
+                found = " since it is empty (is its disk mounted?)"
             raise DataError(
                 f"Expected images in {where}, found none{found}. Their names must end in .jpg, "
                 ".png or another extension of images that Pillow can open, in one folder for each "

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dal.data import Embedded, Source
+from dal.errors import DataError
 from dal.labeling import thumbnails
 from dal.labeling.picks import Pick
 
@@ -48,9 +49,21 @@ class Catalog:
         return item if isinstance(item, str) else None
 
     def jpeg(self, name: str, size: thumbnails.Size) -> bytes | None:
-        """A JPEG of an item, if it is an image."""
+        """A JPEG of an item, if it is an image.
+
+        Raises:
+            DataError: If it cannot be read.
+        """
         item = self._item(name)
-        return thumbnails.read(item, size) if isinstance(item, Mapping) else None
+        if not isinstance(item, Mapping):
+            return None
+        try:
+            return thumbnails.read(item, size)
+        except OSError as error:
+            raise DataError(
+                f"Cannot read the image {name} ({error.strerror or error}). Restore it, and run "
+                "the same command again."
+            ) from error
 
     def pick(self, rank: int, name: str, **known: Any) -> Pick:
         """An item that is handed out.

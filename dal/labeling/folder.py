@@ -89,31 +89,52 @@ class ProjectFolder:
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Creates and locks the folder while the body runs.
+        """Creates and locks the folder while the body runs; removes it if no project has begun.
 
         Raises:
             RecordError: If it cannot be written to, holds something else, or another process is at
                 work in it.
         """
         try:
-            is_other = self.path.is_dir() and not self.exists and _visible(self.path)
-            if is_other:
-                raise RecordError(
-                    f"Expected a project or an empty folder in {self.path}, found "
-                    f"{', '.join(_visible(self.path)[:3])} and no {SETTINGS}. Choose another "
-                    "folder with project=DIR."
-                )
-            self.path.mkdir(parents=True, exist_ok=True)
+            self._check_place()
+            created = files.make_folders(self.path)
             with locks.hold(self.path / LOCK, "works on the same project", self._refuse):
                 for draft in self.path.glob(".*.tmp"):
                     files.remove_quietly(draft)
-                yield
+                try:
+                    yield
+                finally:
+                    if not self.exists:
+                        files.remove_quietly(self.path / LOCK)
+                        files.remove_empty(created)
         except OSError as error:
-            where = error.filename or self.path
+            raise self._explain(error) from error
+
+    def _check_place(self) -> None:
+        """Checks that there is a project, an empty folder or nothing."""
+        if self.path.exists() and not self.path.is_dir():
             raise RecordError(
-                f"Cannot write {where}: {error.strerror or error}. Make room, or choose another "
-                "folder with project=DIR, and run the same command again."
-            ) from error
+                f"Expected `project` to be the folder of a project, got the file {self.path}. "
+                "Choose another one with project=DIR."
+            )
+        visible = _visible(self.path) if self.path.is_dir() and not self.exists else []
+        if visible:
+            raise RecordError(
+                f"Expected a project or an empty folder in {self.path}, found "
+                f"{', '.join(visible[:3])} and no {SETTINGS}. Choose another folder with "
+                "project=DIR."
+            )
+
+    def _explain(self, error: OSError) -> RecordError:
+        """What to do about a file that cannot be written, or, outside of the project, read."""
+        where, reason = Path(error.filename or self.path), error.strerror or error
+        inside = where.absolute().is_relative_to(self.path.absolute())
+        if not inside and where not in self.path.parents:
+            return RecordError(f"Cannot read {where}: {reason}. Restore it, and run this again.")
+        return RecordError(
+            f"Cannot write {where}: {reason}. Make room or permit writing, or choose another "
+            "folder with project=DIR, and run the same command again."
+        )
 
     def _refuse(self, holder: str) -> None:
         raise RecordError(
@@ -223,10 +244,10 @@ class ProjectFolder:
         """
         with files.replacement(self.path / new.name) as draft:
             draft.mkdir()
-            yield draft
             (draft / RECORD).write_text(
                 json.dumps(asdict(new), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
             )
+            yield draft
         self.__dict__.pop("rounds", None)
 
     def write_history(self, rows: Sequence[Mapping[str, Any]]) -> None:

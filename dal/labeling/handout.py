@@ -79,10 +79,12 @@ def write_head(folder: Path, head: L.LightningModule, classes: Sequence[str]) ->
     Raises:
         OSError: If the file cannot be written.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     weights = {name: value.contiguous() for name, value in head.state_dict().items()}
-    save_file(weights, folder / HEAD, metadata={"classes": json.dumps(list(classes))})
+    # Not its own `save_file`, whose files nobody else may read, and whose errors are no OSError.
+    content = save(weights, metadata={"classes": json.dumps(list(classes))})
+    (folder / HEAD).write_bytes(content)
 
 
 def write_predictions(folder: Path, found: Predictions) -> None:

@@ -121,10 +121,10 @@ class Project:
             if labels is not None:
                 step.read(labels, columns, relabel)
             step.check()
-            # Everything above may refuse; from here on the disk is written to.
-            step.record()
             step.draw_audit()
-            is_new = step.hand_out(more)
+            is_new = step.choose(more)
+            # Everything above may refuse; from here on the disk is written to.
+            step.write()
             rows = history.read(self.folder, step.audit_labels)
             history.write(self.folder, rows)
         rounds = self.folder.of_kind("round")

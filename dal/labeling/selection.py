@@ -7,8 +7,10 @@ import torch
 
 from dal import strategies
 from dal.data import Pool
+from dal.errors import ConfigError
 from dal.experiment.cycle import Cycle
 from dal.strategies import BaitBinary, MaxHerding, Query, Selection, Strategy, TypiClust
+from dal.strategies.strategy import offered
 
 MAX_TYPICLUST = 500  # it makes no more clusters than that, and takes one item of each
 LARGE_POOL, NUM_TARGETS = 50_000, 20_000  # all pairs of rows of a larger pool take too long
@@ -65,6 +67,24 @@ def choose(cycle: Cycle, number: int, num: int, generator: torch.Generator) -> C
     if num == 0:
         return Chosen(None, None)
     return Chosen(cycle.strategy(query_without_head(pool, num, generator)), None)
+
+
+def check_needs_no_head(strategy: Strategy, pool: Pool) -> None:
+    """Checks that a strategy can select by features alone.
+
+    Raises:
+        ConfigError: If it cannot; names the strategies that can.
+    """
+    can = offered(query_without_head(pool, 1))
+    missing = strategy.needs - can
+    if missing:
+        able = [name for name, known in strategies.BY_NAME.items() if known.needs <= can]
+        raise ConfigError(
+            "Expected a `strategy` that selects by features alone, since there are no labels of "
+            f"two classes yet, got '{name_of(strategy)}', which needs "
+            f"{' and '.join(sorted(missing))}. Leave it out, or choose one of "
+            f"{', '.join(sorted(able))}."
+        )
 
 
 def query_without_head(pool: Pool, num: int, generator: torch.Generator | None = None) -> Query:

@@ -1,12 +1,15 @@
 """One step of a labeling project, in its parts: read, check, record, hand out."""
 
 import math
+import shlex
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
+from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+import lightning as L
 import torch
 from torch import Tensor
 
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
 
 MAX_NAMED = 10  # items that a message names
 MAX_CHANGES = 2  # keys
+PLACES = ("data.path ", "data.ids ")
 
 
 class Unlabeled:
@@ -53,6 +57,15 @@ class Unlabeled:
         """Features and ids of the train examples."""
         train, _ = self.source.load()
         return Examples(train.features, ids=train.ids), None
+
+
+class NewRound(NamedTuple):
+    """What is to be handed out, before it is written."""
+
+    record: Round
+    selected: Selection | None = None
+    head: L.LightningModule | None = None
+    predictions: Predictions | None = None
 
 
 class UnfinishedStep:
@@ -78,6 +91,7 @@ class UnfinishedStep:
         self.given_strategy = strategy
         self.taken = list(self.folder.taken)
         self.num_taken = self.num_skipped = 0
+        self.new: list[NewRound] = []
         self._check_items()
 
     @property
@@ -96,7 +110,7 @@ class UnfinishedStep:
             if before.get(key) != now.get(key)
         ]
         # The same items may be at another place.
-        if [change for change in self.changes if not change.partition(" ")[0].endswith(".path")]:
+        if [change for change in self.changes if not change.startswith(PLACES)]:
             raise self._other_data("; ".join(self.changes[:MAX_CHANGES]))
 
     def _other_data(self, what: str) -> DataError:
@@ -161,7 +175,7 @@ class UnfinishedStep:
         can_fit = len(self.classes) >= 2
         self.strategy = selection.strategy(self.given_strategy, can_fit, self.num, len(self.ids))
         if not can_fit:
-            self.strategy.check_needs(selection.query_without_head(self.pool, 1))
+            selection.check_needs_no_head(self.strategy, self.pool)
         num_new = self.audit - len(self.audited)
         if num_new > self.pool.num_unlabeled:
             raise DataError(
@@ -181,7 +195,16 @@ class UnfinishedStep:
         elif single:
             self.notes.append(f"Classes with one label only: {_listed(single)}.")
 
-    def record(self) -> None:
+    def write(self) -> None:
+        """Writes what is handed out, and records the answers that it was selected by."""
+        with ExitStack() as drafts:
+            # Folders appear in the end, the last draft first: the audit sample before the round.
+            for new in reversed(self.new):
+                draft = drafts.enter_context(self.folder.new_round(new.record))
+                self._write_round(draft, new)
+            self._record()
+
+    def _record(self) -> None:
         """Records what the project is made from, which items there are, and the answers."""
         settings = {"id": self.id, "made_from": self.project.made_from, **self.project.settings}
         self.folder.write_settings(settings)
@@ -226,26 +249,27 @@ class UnfinishedStep:
         rows = free[torch.randperm(len(free), generator=generator)[:num]]
         part = Round("audit", number, self.pool.ids(rows), inputs="", strategy="random")
         # Without predictions: a person who sees one agrees with it more often.
-        with self.folder.new_round(part) as draft:
-            self._hand_out(draft, part, self._picks(part), dict.fromkeys(self.classes, 0), None)
+        self.new.append(NewRound(part))
+        place = self.folder.path / part.name
+        self.notes.append(f"{num:,} random items for the audit are in {place}: label them, too.")
         self.pool.withhold(rows)
-        self.__dict__.pop("audited", None)
 
-    def hand_out(self, more: bool) -> bool:
-        """Fits, selects and writes the next round; not if nothing has changed since the last."""
+    def choose(self, more: bool) -> bool:
+        """Fits and selects the next round; not if nothing has changed since the last one."""
         num_left = self.pool.num_unlabeled
         if self.num > num_left > 0:
             self.notes.append(f"Only {num_left:,} items are left, fewer than num={self.num:,}.")
         rounds = self.folder.of_kind("round")
         has_changed = not rounds or rounds[-1].inputs != self.inputs
-        is_new = (has_changed or more) and (num_left > 0 or len(self.classes) >= 2)
+        # When nothing is left, the last labels still give a last head.
+        is_new = (has_changed or more) if num_left else has_changed and len(self.classes) >= 2
         if is_new:
-            self._write_round(len(rounds) + 1, min(self.num, num_left))
+            self.new.append(self._choose_round(len(rounds) + 1, min(self.num, num_left)))
         if self.pool.num_unlabeled == 0:
             self.notes.append("No item is left to hand out.")
         return is_new
 
-    def _write_round(self, number: int, num: int) -> None:
+    def _choose_round(self, number: int, num: int) -> NewRound:
         project, strategy = self.project, self.strategy
         cycle = Cycle(self.datamodule, project.head, strategy, project.seed, project.trainer)
         accuracy = self._cross_validate(cycle, number)
@@ -276,38 +300,32 @@ class UnfinishedStep:
                 "counts": {name: counts[name] for name in self.classes},
             },
         )
-        with self.folder.new_round(new) as draft:
-            shown = self._picks(new, found, selected)
-            self._hand_out(draft, new, shown, new.measures["counts"], found)
-            if found is not None and head is not None:
-                handout.write_predictions(draft, found)
-                handout.write_head(draft, head, self.classes)
         self.pool.withhold(self._indices(ids))
+        return NewRound(new, selected, head, found)
 
-    def _hand_out(
-        self,
-        draft: Path,
-        handed: Round,
-        shown: Sequence[Pick],
-        counts: Mapping[str, int],
-        found: Predictions | None,
-    ) -> None:
-        name = self.folder.path.absolute().name
+    def _write_round(self, draft: Path, new: NewRound) -> None:
+        name, handed, found = self.folder.path.absolute().name, new.record, new.predictions
         header = Header(
             project=name,
             project_id=self.id,
             name=f"{handed.kind} {handed.number}",
             strategy=handed.strategy,
-            command=f"python -m dal.query project={name} labels=labels.csv",
+            command=f"python -m dal.query {shlex.quote(f'project={name}')} labels=labels.csv",
         )
+        shown = self._picks(new)
+        counts = handed.measures.get("counts", dict.fromkeys(self.classes, 0))
         in_pool = None if found is None else found.counts()
         handout.write(draft, header, shown, self.catalog, counts, in_pool)
         if self.project.copies:
             handout.copy_images(draft, shown)
+        if found is not None and new.head is not None:
+            handout.write_predictions(draft, found)
+            handout.write_head(draft, new.head, self.classes)
 
     def _states(self, new: Collection[str]) -> list[str]:
         """What has become of each item."""
-        answered, handed = self.answered, {*self.waiting, *new}
+        in_audit = [name for part in self.new for name in part.record.ids]
+        answered, handed = self.answered, {*self.waiting, *in_audit, *new}
         states = []
         for name in self.ids:
             if name in answered:
@@ -346,13 +364,9 @@ class UnfinishedStep:
         num = int((folds >= 0).sum())
         return num_right / num if num else None
 
-    def _picks(
-        self,
-        handed: Round,
-        found: Predictions | None = None,
-        selected: Selection | None = None,
-    ) -> list[Pick]:
+    def _picks(self, new: NewRound) -> list[Pick]:
         """What people see of the items of a round."""
+        handed, selected, _, found = new
         scores = None if selected is None else selected.scores
         picks = []
         for rank, name in enumerate(handed.ids, start=1):

@@ -181,7 +181,7 @@ def test_features_are_mapped_and_not_written_to(tmp_path: Path, dtype: str) -> N
 
 
 def test_features_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="file train_features.npy in data.path"):
+    with pytest.raises(DataError, match="data.path to be a folder with arrays.*found no"):
         Arrays(tmp_path / "nowhere").load()
     write_features(tmp_path)
     whole = (tmp_path / "test_features.npy").read_bytes()

@@ -4,14 +4,23 @@ import csv
 import io
 import json
 import os
+import sys
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from dal import query
+from dal.data import Embedded, ImageFolder
+from dal.errors import DataError
 from dal.labeling import label_studio, thumbnails
+from dal.labeling.folder import ProjectFolder
 from dal.labeling.picks import Kind, Pick
+from dal.labeling.project import Project, Step
+from tests.images import CPU, extractor_of, save_images
 from tests.label_studio.server import TOKEN, Person
 
 URL = os.environ.get("DAL_TEST_LABEL_STUDIO")  # of the server that tests/label_studio/run starts
@@ -132,3 +141,139 @@ def test_configuration_is_accepted(owner: Person, classes: list[str], kind: Kind
     if classes:
         assert known["label"]["type"] == "Choices"
         assert len(known["label"]["labels"]) == len(classes)
+
+
+COLOURS = {"ant": 14, "bee": 13, "cow": 3}  # images that tests.images draws in a colour each
+
+
+class Annotated:
+    """A project of images without labels, and a project of Label Studio in which people label it.
+
+    Args:
+        owner: Of Label Studio.
+        folder: For the images, and the project.
+        weights: Of a small network.
+        name: Of the project.
+    """
+
+    def __init__(self, owner: Person, folder: Path, weights: Path, name: str) -> None:
+        self.owner, self.folder, self.weights, self.name = owner, folder, weights, name
+        if not (folder / "photos").exists():
+            for label, path in self._draw(folder / "drawn"):
+                target = folder / "photos" / f"{label}_{path.name}"
+                target.parent.mkdir(exist_ok=True)
+                path.rename(target)
+        self.export = folder / f"{name}.json"
+        self.number: int | None = None
+        self.tasks: dict[str, int] = {}
+
+    @staticmethod
+    def _draw(folder: Path) -> list[tuple[str, Path]]:
+        save_images(folder, COLOURS)
+        return [(path.parent.name, path) for path in sorted(folder.glob("*/*"))]
+
+    def advance(self, *, with_labels: bool = True, **options: Any) -> Step:
+        """A call of the project, with what Label Studio exports."""
+        items = ImageFolder(self.folder / "photos", {"train": "train", "test": None})
+        source = Embedded(items, extractor_of(self.weights, self.folder / "cache"))
+        trainer = partial(CPU, max_epochs=5)
+        if with_labels:
+            assert self.number is not None
+            self.export.write_bytes(self.owner.export(self.number, "JSON"))
+        project = Project(self.folder / self.name, source, trainer=trainer)
+        return project.advance(6, self.export if with_labels else None, **options)
+
+    def upload(self, step: Step) -> list[str]:
+        """Imports the tasks of a round as people do; the ids of its items."""
+        assert step.round is not None
+        files = self.folder / self.name / step.round.name
+        configuration = (files / "label_studio.xml").read_text()
+        if self.number is None:
+            self.number = self.owner.create(self.name, configuration)
+        self.owner.configure(self.number, configuration)
+        numbers = self.owner.upload(
+            self.number, json.loads((files / "label_studio.json").read_text())
+        )
+        self.tasks |= dict(zip(step.round.ids, numbers, strict=True))
+        return step.round.ids
+
+    def answer(self, person: Person, name: str, classes: list[str]) -> None:
+        """Somebody chooses the true class, or writes it if it is not in the list."""
+        label = name.partition("_")[0]
+        if label in classes:
+            person.annotate(self.tasks[name], label)
+        else:
+            person.annotate(self.tasks[name], new_class=label)
+
+
+def test_three_rounds_and_a_second_opinion(owner: Person, tmp_path: Path, weights: Path) -> None:
+    mine = Annotated(owner, tmp_path, weights, "insects")
+    second = owner.invite("third@example.org")
+    step = mine.advance(with_labels=False)
+    known: set[str] = set()
+    skipped = ""
+    for number in range(1, 4):
+        assert step.round is not None
+        assert step.round.number == number
+        ids = mine.upload(step)
+        classes = sorted(known)
+        if number == 1:
+            skipped, *ids = ids
+            owner.skip(mine.tasks[skipped])
+        for name in ids:
+            mine.answer(owner, name, classes)
+        known |= {name.partition("_")[0] for name in ids}
+        if number == 2:  # an item on which two people do not agree is open
+            other = next(label for label in classes if not ids[0].startswith(label))
+            second.annotate(mine.tasks[ids[0]], other)
+            mine.answer(second, ids[1], classes)
+            disputed, votes = ids[0], (other, ids[0].partition("_")[0])
+        step = mine.advance()
+        assert step.num_taken == (5 if number == 2 else 6)
+        assert step.num_skipped == (1 if number == 1 else 0)
+        listed = [note for note in step.notes if note.endswith(": open")]
+        assert len(listed) == (number >= 2)
+        if listed:
+            assert listed[0].startswith(f"{disputed}: ")
+            assert all(f"'{label}' (" in listed[0] for label in votes)
+    folder = ProjectFolder(tmp_path / "insects")
+    taken = {answer.id: answer.label for answer in folder.taken}
+    assert len(taken) == 17
+    assert disputed not in taken
+    assert taken.pop(skipped) is None
+    assert all(name.startswith(f"{label}_") for name, label in taken.items())
+    assert [row["num_labeled"] for row in step.history] == [0, 5, 10, 16]
+
+    theirs = Annotated(owner, tmp_path, weights, "others")
+    theirs.upload(theirs.advance(with_labels=False))
+    theirs.answer(owner, next(iter(theirs.tasks)), [])
+    theirs.number, number_of_theirs = mine.number, theirs.number
+    with pytest.raises(DataError, match="an export of another Label Studio project"):
+        theirs.advance()
+    assert number_of_theirs != mine.number
+    assert not ProjectFolder(tmp_path / "others").taken
+
+
+def test_the_command_reads_an_export(
+    owner: Person, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("embeddings.npy", np.random.default_rng(0).normal(size=(30, 4)))
+
+    def call(*arguments: str) -> None:
+        monkeypatch.setattr(sys, "argv", ["dal.query", "project=birds", *arguments])
+        query.main()
+
+    call("data=arrays", "data.path=embeddings.npy", "num=4", "trainer.max_epochs=2")
+    files = Path("birds/round_001")
+    project = owner.create("birds", (files / "label_studio.xml").read_text())
+    tasks = owner.upload(project, json.loads((files / "label_studio.json").read_text()))
+    for number, task in enumerate(tasks):
+        owner.annotate(task, new_class=("owl", "swan")[number % 2])
+    for form in ("JSON", "JSON_MIN", "CSV"):  # the last two say nothing new
+        Path("export").write_bytes(owner.export(project, form))
+        call("labels=export")
+    with Path("birds/labels.csv").open() as stream:
+        assert [row["label"] for row in csv.DictReader(stream)].count("owl") == 2
+    assert Path("birds/round_002/page.html").exists()
+    assert not Path("birds/round_003").exists()

@@ -165,7 +165,7 @@ def test_items_may_join_and_leave(tmp_path: Path) -> None:
         ({"num": -1}, "`num` of at least 0"),
         ({"audit": -1}, "`audit` of at least 0"),
         ({"audit": SIZE + 1}, "`audit` of at most"),
-        ({"strategy": "margin"}, "Margin needs a fitted head"),
+        ({"strategy": "margin"}, "got 'margin', which needs a fitted head.*one of core_set,"),
         ({"strategy": "margn"}, "Did you mean 'margin'"),
         ({"labels": "nowhere.csv"}, "nowhere.csv"),
     ],
