@@ -71,6 +71,11 @@ class ImageFolder:
         what = "folder" if len(others) == 1 else "folders"
         return f"{len(others):,} {what} passed over: {_some(others)}"
 
+    @property
+    def class_folder(self) -> Path:
+        """The folder of the folders of train's classes; of several, the first."""
+        return self._tops(self.splits["train"] or "train")[0]
+
     def _open(self, split: str, fingerprint: dict[str, Any], local: LocalFiles | None) -> ItemSplit:
         listing = self._listing(split)
         where = " and ".join(str(top) for top in self._tops(split))

@@ -34,6 +34,8 @@ ADDED_KEYS = {
     "strategy.max_clusters": 500,
     "data.splits.train": "train",
     "data.splits.test": "test",
+    "data.id_column": None,
+    "data.ids": None,
 }
 
 NOT_SET = "(not set)"

@@ -351,3 +351,92 @@ def test_a_dataset_has_an_id_or_a_path() -> None:
         ImageDataset()
     with pytest.raises(ConfigError, match="`data.path`, got an empty value"):
         ImageDataset(path="")
+
+
+def with_ids(folder: Path, ids: Sequence[Any], feature: Any, how: str) -> Path:
+    """Images whose bytes are in the rows, with a column of ids."""
+    part = dataset(len(ids), 0).add_column("file", list(ids), feature=feature)
+    if how == "disk":
+        DatasetDict({"train": part}).save_to_disk(folder)
+    else:
+        part.to_parquet(folder / "train-00000-of-00001.parquet")
+    return folder
+
+
+@pytest.mark.parametrize("how", ["disk", "parquet"])
+@pytest.mark.parametrize(
+    ("ids", "feature", "expected"),
+    [
+        (["b 1.jpg", " ä", "0012"], STRING, ["b 1.jpg", " ä", "0012"]),
+        ([12, 7, -3], INTEGER, ["12", "7", "-3"]),
+        (["x", "y", "z"], Value("large_string"), ["x", "y", "z"]),
+    ],
+)
+def test_ids_from_a_column(
+    how: str,
+    ids: list[Any],
+    feature: Any,
+    expected: list[str],
+    extractor: FeatureExtractor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = with_ids(tmp_path / "data", ids, feature, how)
+    plain = Embedded(dataset_of(path=path, splits={"train": "train"}), extractor)
+    assert plain.load()[0].ids is None
+    assert "ids" not in plain.items.request("train")
+    items = dataset_of(path=path, splits={"train": "train"}, id_column="file", label_column=None)
+    with monkeypatch.context() as patch:  # of the same images: what was computed is used
+        patch.setattr(Embedding, "predict_step", lambda *_: pytest.fail("computed"))
+        first = Embedded(items, extractor).load()[0]
+        assert (first.ids, first.labels) == (expected, None)
+        path.rename(tmp_path / "away")  # found again by name alone
+        assert Embedded(items, extractor).load()[0].ids == expected
+
+
+def test_ids_of_paths_and_their_order_are_part_of_the_fingerprint(
+    table: Path, extractor: FeatureExtractor
+) -> None:
+    def load() -> Examples:
+        items = ImageDataset(path=table, image_column="path", id_column="name")
+        return Embedded(items, extractor).load()[0]
+
+    for names in (["0012", "012", "7", "1e3", "1.50", "x"], ["6", "5", "4", "3", "2", "1"]):
+        for split, num in (("train", 6), ("test", 2)):
+            rows = [f"../img/{row}.png,{'ab'[row % 2]},{names[row]}\n" for row in range(num)]
+            (table / f"{split}.csv").write_text("".join(["path,label,name\n", *rows]))
+        assert load().ids == names
+
+
+def test_numbers_in_a_table_stay_as_they_were_written(table: Path) -> None:
+    for split in ("train", "test"):
+        rows = [f"../img/{row}.png,a,00{row}\n" for row in range(6)]
+        (table / f"{split}.csv").write_text("".join(["path,label,name\n", *rows]))
+    items = ImageDataset(path=table, image_column="path", id_column="name")
+    assert items.open("train").ids == [f"00{row}" for row in range(6)]
+
+
+@pytest.mark.parametrize(
+    ("ids", "feature", "message"),
+    [
+        (["a", "b", "a"], STRING, r"'file' of split train .*, got 1 in several rows: 'a' \(2 rows"),
+        (["a", None, "b"], STRING, r"an empty cell in 1 of 3 rows, the first in row 1\. Fill"),
+        (["a", "b", " "], STRING, "an empty cell in 1 of 3 rows, the first in row 2"),
+        ([1.0, float("nan"), 2.0], Value("float64"), "an empty cell in 1 of 3 rows"),
+        ([1.0, 2.0, 3.5], Value("float64"), r"strings or integers, got Value\('float64'\)"),
+        ([True, False, True], Value("bool"), r"strings or integers, got Value\('bool'\)"),
+        ([["a"], ["b"], ["c"]], List(STRING), "strings or integers, got List"),
+    ],
+)
+def test_ids_that_cannot_be_used(
+    ids: list[Any], feature: Any, message: str, tmp_path: Path
+) -> None:
+    path = with_ids(tmp_path / "data", ids, feature, "disk")
+    with pytest.raises(DataError, match=f"Expected distinct ids in the column .*{message}"):
+        dataset_of(path=path, id_column="file").open("train")
+
+
+def test_a_column_of_ids_that_is_not_there(tmp_path: Path) -> None:
+    path = with_ids(tmp_path / "data", ["a", "b", "c"], STRING, "disk")
+    with pytest.raises(DataError, match=r"column 'fiel'.*data\.id_column.*Did you mean 'file'"):
+        dataset_of(path=path, id_column="fiel").open("train")
