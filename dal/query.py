@@ -36,6 +36,9 @@ def query(cfg: DictConfig, console: Console) -> "Step":
         cfg.data.splits.test = None  # all items are the pool
     if cfg.ids is not None:
         cfg.data.ids = cfg.ids
+    overrides = HydraConfig.get().overrides.task
+    if labeling.reads_labels_unasked(cfg.data, overrides):
+        cfg.data.label_column = None
     resolved: dict[str, Any] = OmegaConf.to_container(  # type: ignore[assignment]
         cfg, resolve=True, throw_on_missing=True
     )
@@ -52,7 +55,7 @@ def query(cfg: DictConfig, console: Console) -> "Step":
         seed=cfg.seed,
         copies=cfg.copies,
         made_from=labeling.made_from(resolved),
-        settings={"overrides": labeling.remembered(HydraConfig.get().overrides.task)},
+        settings={"overrides": labeling.remembered(overrides)},
     )
     with bars(console) as progress:
         if isinstance(source, Embedded):

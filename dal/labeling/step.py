@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dal import randomness
-from dal.data import ALDataModule, Examples, FeatureRows, Source
+from dal.data import ALDataModule, FeatureRows
 from dal.errors import DataError
 from dal.experiment.cycle import Cycle
 from dal.labeling import (
@@ -30,6 +30,7 @@ from dal.labeling.page import Header
 from dal.labeling.picks import Pick
 from dal.labeling.predicted import top_two
 from dal.labeling.predictions import Predictions
+from dal.labeling.unlabeled import Unlabeled
 from dal.strategies import Selection, Strategy
 
 if TYPE_CHECKING:
@@ -37,22 +38,6 @@ if TYPE_CHECKING:
 
 MAX_NAMED = 10  # items that a message names
 MAX_CHANGES = 2  # keys
-
-
-class Unlabeled:
-    """A source without its labels: people give them.
-
-    Args:
-        source: The items.
-    """
-
-    def __init__(self, source: Source) -> None:
-        self.source = source
-
-    def load(self) -> tuple[Examples, None]:
-        """Features and ids of the train examples."""
-        train, _ = self.source.load()
-        return Examples(train.features, ids=train.ids), None
 
 
 class UnfinishedStep:
@@ -67,8 +52,9 @@ class UnfinishedStep:
         self.audit = audit
         self.notes: list[str] = []
         self._check_source()
+        self.source = Unlabeled(project.source)
         self.datamodule = ALDataModule(
-            Unlabeled(project.source), batch_size=project.batch_size, scale=project.scale
+            self.source, batch_size=project.batch_size, scale=project.scale
         )
         self.datamodule.setup()
         self.pool = self.datamodule.pool
@@ -147,6 +133,8 @@ class UnfinishedStep:
 
     def check(self) -> None:
         """Checks what can be known before anything is computed, and tells the pool its labels."""
+        if not self.taken and self.source.ignored:
+            self.notes.append(self.source.note())
         answered = self.answered
         labels = {
             name: label
