@@ -36,6 +36,8 @@ def query(cfg: DictConfig, console: Console) -> "Step":
         cfg.data.splits.test = None  # all items are the pool
     if cfg.ids is not None:
         cfg.data.ids = cfg.ids
+    if "partly_labeled" in cfg.data:
+        cfg.data.partly_labeled = True
     overrides = HydraConfig.get().overrides.task
     if labeling.reads_labels_unasked(cfg.data, overrides):
         cfg.data.label_column = None

@@ -147,6 +147,13 @@ def test_people_label_as_the_readme_says(
         *("round_001", "round_002", "round_003", "audit_001", "labels.csv", "items.jsonl"),
         *("project.yaml", "project.csv", "progress.png"),
     }
+    for file in list((birds / "round_003" / "images").iterdir()):
+        folder = file.parent / file.name.partition("_")[0]
+        folder.mkdir(exist_ok=True)
+        file.rename(folder / file.name)
+    monkeypatch.setattr(sys, "argv", ["dal.query", "project=birds", f"labels={file.parent}"])
+    query.main()
+    assert "20 answers taken over." in capsys.readouterr().out
     with safe_open(birds / "round_003" / "head.safetensors", "pt") as head:
         assert json.loads(head.metadata()["classes"]) == ["robin", "wren"]
     predictions = parquet.read_table(birds / "round_003" / "predictions.parquet")

@@ -36,6 +36,7 @@ ADDED_KEYS = {
     "data.splits.test": "test",
     "data.id_column": None,
     "data.ids": None,
+    "data.partly_labeled": False,
 }
 
 NOT_SET = "(not set)"

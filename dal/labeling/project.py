@@ -124,6 +124,7 @@ class Project:
             # Everything above may refuse; from here on the disk is written to.
             step.record()
             step.draw_audit()
+            step.mention_audit()
             is_new = step.hand_out(more)
             rows = history.read(self.folder, step.audit_labels)
             history.write(self.folder, rows)

@@ -219,6 +219,17 @@ class UnfinishedStep:
         self.pool.withhold(rows)
         self.__dict__.pop("audited", None)
 
+    def mention_audit(self) -> None:
+        """Says where items of the audit sample wait for labels."""
+        answered = self.answered
+        for part in self.folder.of_kind("audit"):
+            num = sum(name in self.index_of and name not in answered for name in part.ids)
+            if num:
+                self.notes.append(
+                    f"{num:,} random {'item' if num == 1 else 'items'} of the audit sample wait "
+                    f"for labels in {self.folder.path / part.name}."
+                )
+
     def hand_out(self, more: bool) -> bool:
         """Fits, selects and writes the next round; not if nothing has changed since the last."""
         num_left = self.pool.num_unlabeled

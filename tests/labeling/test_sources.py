@@ -211,6 +211,20 @@ def test_labels_in_folders_of_classes_are_said_to_be_unused(
     assert all(name.startswith(label) for name, label in taken.items())
 
 
+def test_images_beside_folders_of_classes(command: Command, tmp_path: Path) -> None:
+    save_images(tmp_path / "photos", {"ant": 3, "bee": 3, "none": 9})
+    for file in (tmp_path / "photos" / "none").iterdir():
+        file.rename(tmp_path / "photos" / file.name)
+    (tmp_path / "photos" / "none").rmdir()
+    begin = ["data=imagefolder", "data.path=photos", *SHORT]
+    status, out, err = command(*begin, "labels=photos")
+    assert (status, err) == (0, "")
+    assert "15 images of 2 classes (ant, bee), 9 of them without a label" in out
+    assert "6 answers taken over" in out
+    handed = rows_of(tmp_path / "mine" / "round_001" / "to_label.csv")
+    assert not any("/" in row["id"] for row in handed)
+
+
 def test_labels_in_a_column_are_read_only_if_it_is_named(command: Command, tmp_path: Path) -> None:
     save(tmp_path / "data", labels=True)
     begin = ["data=dataset", "data.path=data", "data.id_column=file", "data.label_column=kind"]
