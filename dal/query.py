@@ -38,6 +38,11 @@ def query(cfg: DictConfig, console: Console) -> "Step":
                 "ids already. Leave it out."
             )
         cfg.data.ids = cfg.ids
+    if "partly_labeled" in cfg.data:
+        cfg.data.partly_labeled = True
+    overrides = HydraConfig.get().overrides.task
+    if labeling.reads_labels_unasked(cfg.data, overrides):
+        cfg.data.label_column = None
     resolved: dict[str, Any] = OmegaConf.to_container(  # type: ignore[assignment]
         cfg, resolve=True, throw_on_missing=True
     )
@@ -54,7 +59,7 @@ def query(cfg: DictConfig, console: Console) -> "Step":
         seed=cfg.seed,
         copies=cfg.copies,
         made_from=labeling.made_from(resolved),
-        settings={"overrides": labeling.remembered(HydraConfig.get().overrides.task)},
+        settings={"overrides": labeling.remembered(overrides)},
     )
     with bars(console) as progress:
         if isinstance(source, Embedded):

@@ -29,6 +29,8 @@ def test_the_wheel_holds_the_package_and_its_configuration(wheel: Path) -> None:
             if file.is_file() and "__pycache__" not in file.parts:
                 assert f"{inside}/{file.relative_to(ROOT / folder).as_posix()}" in names
     assert not any(name.startswith(("tests/", "conf/")) for name in names)
+    assert {f"dal/labeling/page.{end}" for end in ("css", "js", "html.jinja")} <= names
+    assert "dal/conf/query.yaml" in names
 
 
 def test_an_installed_wheel_runs_anywhere(wheel: Path, tmp_path: Path) -> None:
@@ -47,7 +49,27 @@ def test_an_installed_wheel_runs_anywhere(wheel: Path, tmp_path: Path) -> None:
         check=True,
     )
     assert "_target_: dal.data.Digits" in done.stdout
-    assert "dal-train = dal.train:main" in _entry_points(wheel)
+
+
+def test_an_installed_wheel_labels_anywhere(wheel: Path, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    zipfile.ZipFile(wheel).extractall(site)
+    subprocess.run(
+        [sys.executable, "-c", "from dal import query; query.main()", "data=digits", "project=p"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(site)},
+        check=True,
+        capture_output=True,
+    )
+    page = (tmp_path / "p" / "round_001" / "page.html").read_text()
+    for name in ("page.css", "page.js"):
+        assert (site / "dal" / "labeling" / name).read_text().strip() in page
+
+
+def test_every_command_has_an_entry_point(wheel: Path) -> None:
+    lines = _entry_points(wheel).splitlines()
+    for name in ("train", "extract", "query"):
+        assert f"dal-{name} = dal.{name}:main" in lines
 
 
 def test_the_source_distribution_holds_what_is_needed_to_work_on_it(tmp_path: Path) -> None:

@@ -1,15 +1,22 @@
 """What the README shows runs, and does what it says."""
 
+import csv
+import json
 import re
 import shlex
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from pyarrow import parquet
+from safetensors import safe_open
 
-from dal import train
+from dal import query, train
 from dal.experiment.record import CURVE, DIAGNOSTICS
+from tests.images import save_images
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -36,7 +43,10 @@ def test_files_that_are_named_exist() -> None:
 
 
 @pytest.mark.parametrize("block", PYTHON)
-def test_python_runs(block: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_python_runs(
+    block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": "readme"}
     exec(compile(block, "README.md", "exec"), names)
     if re.search(r"^ {0,4}print\(", block, re.MULTILINE) and "class " not in block:
@@ -82,9 +92,9 @@ def test_commands_of_the_readme_compose(tmp_path: Path) -> None:
     from dal.cli import config
 
     config.register()
-    commands = re.findall(r"^python -m dal\.(train|extract)(.*)$", README, re.MULTILINE)
+    commands = re.findall(r"^python -m dal\.(train|extract|query)(.*)$", README, re.MULTILINE)
     variables = dict(re.findall(r"^([A-Z]+)=(\S*)$", README, re.MULTILINE))
-    assert len(commands) >= 9
+    assert len(commands) >= 14
     for which, command in commands:
         for name, value in variables.items():
             command = command.replace(f"${name}", value)
@@ -98,4 +108,79 @@ def test_commands_of_the_readme_compose(tmp_path: Path) -> None:
         if "--config-dir" in words:
             continue  # test_the_parts_of_a_strangers_own_run_together
         with initialize_config_dir(str(config.folder()), version_base="1.3"):
-            compose({"train": "config", "extract": "extract"}[which], overrides=overrides)
+            compose("config" if which == "train" else which, overrides=overrides)
+
+
+def test_people_label_as_the_readme_says(
+    tmp_path: Path,
+    weights: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Its commands in a row, with a person who fills in the table and then uses the page."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DAL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "hf")
+    _write_data(tmp_path)
+    small = ["backbone.transform.resize=32", "backbone.transform.crop=28"]
+    small += [f"backbone.weights={weights}", "extraction.num_workers=0"]
+    commands = re.findall(r"^python -m dal\.query (.*)$", README, re.MULTILINE)
+    birds = Path("birds")
+    for number, command in enumerate(commands):
+        if number == 1:
+            _fill_in(birds / "round_001" / "to_label.csv")
+        if number == 2:
+            shutil.copy(birds / "round_002" / "to_label.csv", "labels.csv")
+            _fill_in(Path("labels.csv"))
+        words = shlex.split(command.replace("DIR", "table"), comments=True)
+        begins = "data=arrays" not in words and any(word.startswith("data=") for word in words)
+        arguments = [*words, *(small if begins else []), "trainer.max_epochs=5"]
+        monkeypatch.setattr(sys, "argv", ["dal.query", *arguments])
+        query.main()
+    out = capsys.readouterr().out
+    assert out.count("50 answers taken over.") == 2
+    assert "cross-val.: accuracy by cross-validation" in out
+    for name in ("page.html", "to_label.csv", "label_studio.json", "label_studio.xml", "images"):
+        assert f"`{name}" in README
+        assert (birds / "round_003" / name).exists()
+    assert {file.name for file in birds.iterdir() if not file.name.startswith(".")} == {
+        *("round_001", "round_002", "round_003", "audit_001", "labels.csv", "items.jsonl"),
+        *("project.yaml", "project.csv", "progress.png"),
+    }
+    for file in list((birds / "round_003" / "images").iterdir()):
+        folder = file.parent / file.name.partition("_")[0]
+        folder.mkdir(exist_ok=True)
+        file.rename(folder / file.name)
+    monkeypatch.setattr(sys, "argv", ["dal.query", "project=birds", f"labels={file.parent}"])
+    query.main()
+    assert "20 answers taken over." in capsys.readouterr().out
+    with safe_open(birds / "round_003" / "head.safetensors", "pt") as head:
+        assert json.loads(head.metadata()["classes"]) == ["robin", "wren"]
+    predictions = parquet.read_table(birds / "round_003" / "predictions.parquet")
+    assert {"id", "predicted", "confidence", "second", "state"} <= {*predictions.column_names}
+    assert len(predictions) == 220
+    with Path("vectors/round_001/to_label.csv").open(encoding="utf-8-sig") as table:
+        assert len(table.readlines()) == 201
+
+
+def _write_data(folder: Path) -> None:
+    """What the commands of "Label your own data" name."""
+    save_images(folder / "classes", {"robin": 110, "wren": 110})
+    (folder / "photos").mkdir()
+    for file in (folder / "classes").rglob("*.*"):
+        file.rename(folder / "photos" / f"{file.parent.name}_{file.name}")
+    (folder / "table").mkdir()
+    files = sorted((folder / "photos").iterdir())[:60]
+    rows = [f"{file},{number}\n" for number, file in enumerate(files)]
+    (folder / "table" / "train.csv").write_text("".join(["img,file\n", *rows]))
+    np.save(folder / "embeddings.npy", np.random.default_rng(0).normal(size=(300, 8)))
+    (folder / "ids.txt").write_text("".join(f"item {row}\n" for row in range(300)))
+
+
+def _fill_in(table: Path) -> None:
+    with table.open(encoding="utf-8-sig", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    with table.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(row | {"label": row["id"].partition("_")[0]} for row in rows)

@@ -82,6 +82,20 @@ def remembered(given: Sequence[str]) -> list[str]:
     return kept
 
 
+def reads_labels_unasked(data: Mapping[str, Any], overrides: Sequence[str]) -> bool:
+    """Whether ``data`` names a column of labels that nobody has asked for.
+
+    A dataset of the user's own may have none. Those of the hub keep theirs: with it, features that
+    an experiment has computed are found again.
+
+    Args:
+        data: The group of the configuration.
+        overrides: Of the command line, those that the project remembers among them.
+    """
+    is_own = "label_column" in data and data["id"] is None
+    return is_own and all(_key(override) != "data.label_column" for override in overrides)
+
+
 def made_from(resolved: Mapping[str, Any]) -> dict[str, Any]:
     """What the features of a project depend on, in plain values by dotted key."""
     flat = {}

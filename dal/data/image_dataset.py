@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dal.data import contents, labels
+from dal.data import contents, id_columns, labels
 from dal.data import splits as split_names
 from dal.data.image_folder import ImagePaths
 from dal.errors import ConfigError, DataError, did_you_mean
@@ -35,6 +35,9 @@ class ImageDataset:
         splits: As in :class:`~dal.data.ImageFolder`.
         label_column: The column of the labels: class labels, integers or strings; None if there is
             none. They are numbered by the names of train's classes in all splits.
+        id_column: The column of the ids, strings or integers, by which the images are called
+            afterwards. If not given, they are called by the paths of their files, where the dataset
+            has kept them, or else by their rows.
 
     Raises:
         ConfigError: If neither ``id`` nor ``path`` is given, or ``path`` is empty.
@@ -49,6 +52,7 @@ class ImageDataset:
         image_column: str = "image",
         label_column: str | None = "label",
         splits: Mapping[str, str | None] | None = None,
+        id_column: str | None = None,
     ) -> None:
         self.splits = split_names.resolve(splits)
         if id is None and path is None:
@@ -59,6 +63,7 @@ class ImageDataset:
         self.path = None if path is None else split_names.folder(path)
         self.image_column = image_column
         self.label_column = label_column
+        self.id_column = id_column
         self._local: list[LocalFiles] | None = None
         self._train_classes: list[str] | None = None
 
@@ -101,6 +106,8 @@ class ImageDataset:
             ids = _ids(dataset, self.image_column, folder)
         else:
             items, ids = ImagePaths(str(folder), paths), _distinct(paths)
+        if self.id_column is not None:
+            ids = id_columns.read(dataset, self.id_column, where)
         fingerprint = self._columns(split)
         if self.path is None:
             fingerprint |= {"id": self.id, "commit": folder.name}
@@ -144,7 +151,7 @@ class ImageDataset:
         return ""
 
     def _check_columns(self, dataset: Any, where: str) -> None:
-        for key in ("image_column", "label_column"):
+        for key in ("image_column", "label_column", "id_column"):
             column = getattr(self, key)
             if column is not None and column not in dataset.column_names:
                 hint = did_you_mean(column, dataset.column_names)
@@ -153,12 +160,14 @@ class ImageDataset:
                 )
 
     def _columns(self, split: str) -> dict[str, Any]:
-        return {
+        columns = {
             "name": self.name,
             "image": self.image_column,
             "label": self.label_column,
             "split": split,
         }
+        # Not if there is none: features in the cache are of a time before there was one.
+        return columns if self.id_column is None else {**columns, "ids": self.id_column}
 
     def _folder(self) -> Path:
         if self.path is None:
@@ -189,7 +198,11 @@ class ImageDataset:
                 name = re.split(r"[\[+]", str(self.splits["train"]))[0]
                 whole = {name: datasets.load_from_disk(str(folder))}
                 return _selected(whole, split, where)
-            return datasets.load_dataset(str(folder), self.name, split=split)
+            loaded = datasets.load_dataset(str(folder), self.name, split=split)
+            as_text = id_columns.features_as_text(loaded, self.id_column)
+            if as_text is None:
+                return loaded
+            return datasets.load_dataset(str(folder), self.name, split=split, features=as_text)
         except DataError:
             raise
         except Exception as error:  # of arrow, parquet, fsspec and the library itself

@@ -32,14 +32,22 @@ class ImageFolder:
         path: The folder.
         splits: The names of the splits ``train`` and ``test``; several names may be joined with
             ``+``. If ``test`` is None, there is no test split.
+        partly_labeled: Whether images may be in the folders of classes and beside them: these have
+            no label then. If not, they are an error.
 
     Raises:
         ConfigError: If ``path`` is empty or ``splits`` has no name for train.
     """
 
-    def __init__(self, path: str | Path, splits: Mapping[str, str | None] | None = None) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        splits: Mapping[str, str | None] | None = None,
+        partly_labeled: bool = False,
+    ) -> None:
         self.splits = split_names.resolve(splits)
         self.path = split_names.folder(path)
+        self.partly_labeled = partly_labeled
         self._listings: dict[str, Listing] = {}
         self._local: dict[str, LocalFiles] = {}
 
@@ -70,6 +78,11 @@ class ImageFolder:
             return ""
         what = "folder" if len(others) == 1 else "folders"
         return f"{len(others):,} {what} passed over: {_some(others)}"
+
+    @property
+    def class_folder(self) -> Path:
+        """The folder of the folders of train's classes; of several, the first."""
+        return self._tops(self.splits["train"] or "train")[0]
 
     def _open(self, split: str, fingerprint: dict[str, Any], local: LocalFiles | None) -> ItemSplit:
         listing = self._listing(split)
@@ -153,7 +166,7 @@ class ImageFolder:
         if not any(listing.classes):
             return None
         stray = [name for name, own in zip(listing.names, listing.classes, strict=True) if not own]
-        if stray:
+        if stray and not self.partly_labeled:
             raise DataError(
                 f"Expected an image in the folder of a class, got {self.path / stray[0]}"
                 f"{f' and {len(stray) - 1:,} more' if len(stray) > 1 else ''}. Move them."

@@ -34,6 +34,9 @@ ADDED_KEYS = {
     "strategy.max_clusters": 500,
     "data.splits.train": "train",
     "data.splits.test": "test",
+    "data.id_column": None,
+    "data.ids": None,
+    "data.partly_labeled": False,
 }
 
 NOT_SET = "(not set)"

@@ -287,7 +287,9 @@ class FeatureExtractor:
             },
         }
         labels = None if split.labels is None else split.labels[kept]
-        ids = None if split.ids is None else [split.ids[row] for row in kept]
+        # Rows are counted with those that are left out: they are the user's.
+        names = split.ids or ([str(row) for row in range(len(split))] if broken else None)
+        ids = None if names is None else [names[row] for row in kept]
         return unfinished.assemble(labels, ids, manifest)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from dal.data import Embedded, Source
 from dal.errors import DataError
+from dal.extraction.entry import Entry
 from dal.labeling import thumbnails
 from dal.labeling.picks import Pick
 
@@ -28,10 +29,25 @@ class Catalog:
         """The row of each id, and the items by row."""
         if not isinstance(self.source, Embedded):
             return {}, ()
-        split = self.source.items.open(self.source.items.splits["train"] or "train")
+        train = self.source.items.splits["train"] or "train"
+        split = self.source.items.open(train)
         # Items that cannot be read have been left out of the features, and are still here.
-        names = self.ids if split.ids is None else split.ids
+        names: Sequence[str]
+        if split.ids is not None:
+            names = split.ids
+        else:
+            names = [str(row) for row in range(len(split))]
+            self._check_rows(self.source.entry(train))
         return {name: row for row, name in enumerate(names)}, split.items
+
+    def _check_rows(self, entry: Entry) -> None:
+        """Checks that a row's number is its id, where items have no other name."""
+        if entry.manifest.get("left_out") and entry.ids() is None:
+            raise DataError(
+                f"Expected the rows of the features in {entry.path}, got features of an earlier "
+                "version, which does not say which rows were left out. Delete the folder and run "
+                "again: they are computed again."
+            )
 
     def _item(self, name: str) -> Any:
         rows, items = self._rows
@@ -40,7 +56,9 @@ class Catalog:
     def path(self, name: str) -> Path | None:
         """The file of an item, if it is one of the user's files."""
         item = self._item(name)
-        path = item.get("path") if isinstance(item, Mapping) else None
+        if not isinstance(item, Mapping) or item.get("bytes") is not None:
+            return None  # beside the bytes of an image, a path is but the name that it had
+        path = item.get("path")
         return Path(path) if path and Path(path).is_file() else None
 
     def text(self, name: str) -> str | None:

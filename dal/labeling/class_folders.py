@@ -101,6 +101,10 @@ def _items(
             items[path] = found[0]
             continue
         others = [item for rest in rests.get(name, ()) for item in by_rest.get(rest, ())]
+        here = [item for item in found if item.endswith(path.as_posix())]
+        if here and _is_same_file(folder / path, find_original(here[0])):
+            items[path] = here[0]
+            continue
         same = _of_same_content(folder / path, list(dict.fromkeys(found + others)), find_original)
         if len(same) == 1:
             items[path] = same[0]
@@ -114,6 +118,11 @@ def _items(
                 + f"If it is the first, put it at {path.parts[0]}/{found[0]}."
             )
     return items
+
+
+def _is_same_file(file: Path, original: Path | None) -> bool:
+    """Whether it is the item's own file, as where the data are in folders of classes."""
+    return original is not None and original.is_file() and original.samefile(file)
 
 
 def _of_same_content(file: Path, items: Sequence[str], find_original: Originals) -> list[str]:

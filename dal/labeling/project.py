@@ -125,6 +125,7 @@ class Project:
             is_new = step.choose(more)
             # Everything above may refuse; from here on the disk is written to.
             step.write()
+            step.mention_audit()
             rows = history.read(self.folder, step.audit_labels)
             history.write(self.folder, rows)
         rounds = self.folder.of_kind("round")

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from dal import randomness
-from dal.data import ALDataModule, Examples, FeatureRows, Source
+from dal.data import ALDataModule, FeatureRows
 from dal.errors import DataError
 from dal.experiment.cycle import Cycle
 from dal.labeling import (
@@ -33,6 +33,7 @@ from dal.labeling.page import Header
 from dal.labeling.picks import Pick
 from dal.labeling.predicted import top_two
 from dal.labeling.predictions import Predictions
+from dal.labeling.unlabeled import Unlabeled
 from dal.strategies import Selection, Strategy
 
 if TYPE_CHECKING:
@@ -41,22 +42,6 @@ if TYPE_CHECKING:
 MAX_NAMED = 10  # items that a message names
 MAX_CHANGES = 2  # keys
 PLACES = ("data.path ", "data.ids ")
-
-
-class Unlabeled:
-    """A source without its labels: people give them.
-
-    Args:
-        source: The items.
-    """
-
-    def __init__(self, source: Source) -> None:
-        self.source = source
-
-    def load(self) -> tuple[Examples, None]:
-        """Features and ids of the train examples."""
-        train, _ = self.source.load()
-        return Examples(train.features, ids=train.ids), None
 
 
 class NewRound(NamedTuple):
@@ -80,8 +65,9 @@ class UnfinishedStep:
         self.audit = audit
         self.notes: list[str] = []
         self._check_source()
+        self.source = Unlabeled(project.source)
         self.datamodule = ALDataModule(
-            Unlabeled(project.source), batch_size=project.batch_size, scale=project.scale
+            self.source, batch_size=project.batch_size, scale=project.scale
         )
         self.datamodule.setup()
         self.pool = self.datamodule.pool
@@ -161,6 +147,8 @@ class UnfinishedStep:
 
     def check(self) -> None:
         """Checks what can be known before anything is computed, and tells the pool its labels."""
+        if not self.taken and self.source.ignored:
+            self.notes.append(self.source.note())
         answered = self.answered
         labels = {
             name: label
@@ -250,9 +238,18 @@ class UnfinishedStep:
         part = Round("audit", number, self.pool.ids(rows), inputs="", strategy="random")
         # Without predictions: a person who sees one agrees with it more often.
         self.new.append(NewRound(part))
-        place = self.folder.path / part.name
-        self.notes.append(f"{num:,} random items for the audit are in {place}: label them, too.")
         self.pool.withhold(rows)
+
+    def mention_audit(self) -> None:
+        """Says where items of the audit sample wait for labels."""
+        answered = self.answered
+        for part in self.folder.of_kind("audit"):
+            num = sum(name in self.index_of and name not in answered for name in part.ids)
+            if num:
+                self.notes.append(
+                    f"{num:,} random {'item' if num == 1 else 'items'} of the audit sample wait "
+                    f"for labels in {self.folder.path / part.name}."
+                )
 
     def choose(self, more: bool) -> bool:
         """Fits and selects the next round; not if nothing has changed since the last one."""

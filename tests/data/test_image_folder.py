@@ -149,6 +149,11 @@ def test_folders_that_are_not_as_expected(images: Path) -> None:
     Image.new("L", (4, 4)).save(images / "train" / "stray.png")
     with pytest.raises(DataError, match="an image in the folder of a class, got .*stray.png"):
         ImageFolder(images).open("train")
+    split = ImageFolder(images, partly_labeled=True).open("train")
+    assert split.labels is not None
+    assert split.ids is not None
+    unknown = [split.ids[row] for row in (split.labels == -1).nonzero()[0]]
+    assert (unknown, split.class_names) == (["train/stray.png"], ["ant", "bee"])
     (images / "none" / "train").mkdir(parents=True)
     (images / "none" / "train" / "1.heic").write_text("x")
     with pytest.raises(DataError, match="Expected images in .*1 file passed over: 1 .heic"):

@@ -10,6 +10,7 @@ NOW = {
         "_target_": "dal.data.Arrays",
         "path": "d",
         "splits": {"train": "train", "test": "test"},
+        "ids": None,
         "batch_size": 128,
         "dev_fraction": 0.1,
         "test_fraction": 0.2,

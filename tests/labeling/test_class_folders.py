@@ -8,6 +8,7 @@ import pytest
 
 from dal.errors import ConfigError, DataError
 from dal.labeling.answers import read_answers
+from dal.runtime import files
 
 
 def put(folder: Path, *names: str) -> Path:
@@ -112,3 +113,12 @@ def test_folders_without_classes(names: Sequence[str], message: str, tmp_path: P
 def test_files_are_recognised_by_ids(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="Expected the ids"):
         read_answers(put(tmp_path, "cat/a.jpg"))
+
+
+def test_the_data_themselves_in_folders_of_classes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["cat/1.jpg", "dog/1.jpg", "dog/11.jpg"]
+    folder = put(tmp_path, *(f"{name}:same" for name in names))
+    monkeypatch.setattr(files, "sha256", lambda _: pytest.fail("read"))
+    assert found(folder, names, folder) == {name: name[:3] for name in names}

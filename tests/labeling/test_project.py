@@ -119,9 +119,12 @@ def test_an_audit_sample_is_drawn_once_and_never_fitted_to(tmp_path: Path) -> No
     step = advance(tmp_path, 3, audit=10)
     (part,) = project(tmp_path).folder.of_kind("audit")
     assert len(part.ids) == 10
+    where = tmp_path / "birds" / "audit_001"
+    assert f"10 random items of the audit sample wait for labels in {where}." in step.notes
     labels = answer(tmp_path / "audit.csv", part.ids)
     audited = project(tmp_path).advance(6, labels, audit=10)
     assert not audited.is_new  # no head changes, so no other round is asked for
+    assert not any("audit sample" in note for note in audited.notes)
     row = audited.history[-1]
     assert row["num_audited"] == 10
     assert row["audit_low"] < row["audit_accuracy"] <= row["audit_high"]
