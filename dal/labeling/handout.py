@@ -73,8 +73,11 @@ def copy_images(folder: Path, shown: Sequence[Pick]) -> None:
         shutil.copyfile(pick.path, folder / IMAGES / name)
 
 
-def write_head(folder: Path, head: L.LightningModule, classes: Sequence[str]) -> None:
-    """Writes the weights of a head, with the names of its classes.
+def write_head(folder: Path, head: L.LightningModule, classes: Sequence[str], scale: float) -> None:
+    """Writes the weights of a head, with what it takes to use them.
+
+    Its metadata have one key, ``head``, with JSON: ``classes``, their names by number, and
+    ``scale``, what features are multiplied by.
 
     Raises:
         OSError: If the file cannot be written.
@@ -83,7 +86,9 @@ def write_head(folder: Path, head: L.LightningModule, classes: Sequence[str]) ->
 
     weights = {name: value.contiguous() for name, value in head.state_dict().items()}
     # Not its own `save_file`, whose files nobody else may read, and whose errors are no OSError.
-    content = save(weights, metadata={"classes": json.dumps(list(classes))})
+    # In one key: their order in the file would be another one each time.
+    metadata = json.dumps({"classes": list(classes), "scale": scale})
+    content = save(weights, metadata={"head": metadata})
     (folder / HEAD).write_bytes(content)
 
 

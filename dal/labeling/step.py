@@ -317,7 +317,7 @@ class UnfinishedStep:
             handout.copy_images(draft, shown)
         if found is not None and new.head is not None:
             handout.write_predictions(draft, found)
-            handout.write_head(draft, new.head, self.classes)
+            handout.write_head(draft, new.head, self.classes, self.pool.scale)
 
     def _states(self, new: Collection[str]) -> list[str]:
         """What has become of each item."""

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from dal.data import Examples
 from dal.errors import ConfigError, DalError, DataError, RecordError
 from dal.labeling import folder as folder_module
+from dal.labeling import predicted as predicted_module
 from dal.labeling.project import Project, Step
 from dal.runtime import files, locks
 
@@ -308,16 +308,25 @@ def test_records_are_plain(tmp_path: Path) -> None:
     assert folder_module.digest("a", 1) != folder_module.digest("a1")
 
 
-def head_of(path: Path) -> dict[str, Tensor]:
-    from safetensors.torch import load_file
+def test_the_head_is_kept_with_what_it_takes_to_use_it(tmp_path: Path) -> None:
+    from safetensors import safe_open
 
-    return load_file(path)
-
-
-def test_the_head_is_kept(tmp_path: Path) -> None:
     advance(tmp_path, 2)
-    weights = head_of(tmp_path / "birds" / "round_002" / "head.safetensors")
-    assert {tuple(value.shape) for value in weights.values()} == {(3, NUM_FEATURES), (3,)}
+    folder = tmp_path / "birds" / "round_002"
+    with safe_open(folder / "head.safetensors", "pt") as stored:
+        described = json.loads(stored.metadata()["head"])
+        weight, bias = (stored.get_tensor(f"network.{name}") for name in ("weight", "bias"))
+    features = Cards().load()[0].features * described["scale"]
+    predicted = (features @ weight.T + bias).argmax(1).tolist()
+    written = predicted_by_id(folder)
+    names = [described["classes"][number] for number in predicted]
+    assert [written[f"card {row}"] for row in range(SIZE)] == names
+
+
+def predicted_by_id(folder: Path) -> dict[str, str]:
+    found = predicted_module.read(folder)
+    assert found is not None
+    return found
 
 
 def test_no_labels_in_a_new_project(tmp_path: Path) -> None:
