@@ -155,7 +155,9 @@ def test_people_label_as_the_readme_says(
     query.main()
     assert "20 answers taken over." in capsys.readouterr().out
     with safe_open(birds / "round_003" / "head.safetensors", "pt") as head:
-        assert json.loads(head.metadata()["classes"]) == ["robin", "wren"]
+        described = json.loads(head.metadata()["head"])
+        assert described["classes"] == ["robin", "wren"]
+        assert described["scale"] > 0
     predictions = parquet.read_table(birds / "round_003" / "predictions.parquet")
     assert {"id", "predicted", "confidence", "second", "state"} <= {*predictions.column_names}
     assert len(predictions) == 220

@@ -43,7 +43,7 @@ def test_later_calls_name_only_what_is_new(command: Command, tmp_path: Path) -> 
         "project=cards", "labels=cards/round_002/to_label.csv", "audit=5", "strategy=margin"
     )
     assert (status, err) == (0, "")
-    assert "5 random items for the audit are in cards/audit_001: label them, too." in out
+    assert "5 random items of the audit sample wait for labels in cards/audit_001." in out
     with (tmp_path / "cards" / "project.csv").open() as stream:
         assert [row["strategy"] for row in csv.DictReader(stream)] == [
             *("typiclust", "bait_binary", "margin")
