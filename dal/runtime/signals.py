@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -58,10 +59,18 @@ def stoppable() -> Iterator[None]:
         _received.append(signal.Signals(number).name)
         raise Stopped(_received[-1])
 
+    report = sys.unraisablehook
+
+    def report_others(lost: "sys.UnraisableHookArgs") -> None:
+        if not isinstance(lost.exc_value, Stopped):  # for which there is :func:`check`
+            report(lost)
+
     previous = {number: signal.signal(number, stop) for number in STOP_SIGNALS}
+    sys.unraisablehook = report_others
     try:
         yield
     finally:
+        sys.unraisablehook = report
         for number, handler in previous.items():
             signal.signal(number, signal.SIG_IGN if is_stopping() else handler)
         _received.clear()

@@ -187,3 +187,34 @@ def test_lightning_does_not_requeue(tmp_path: Path) -> None:
     assert num_rows(tmp_path / "run") < 22
     assert list(tmp_path.rglob("*.ckpt")) == [checkpoint]
     assert not requeued.exists()
+
+
+class Finalized:
+    """In the place of an object of a library that is collected when a signal comes."""
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        self.error = error
+
+    def __del__(self) -> None:
+        if self.error is not None:
+            raise self.error
+        signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.usefixtures("restored")
+def test_a_signal_in_a_finalizer_stops_without_noise(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(Stopped, match="SIGTERM"), stoppable():
+        _ = Finalized()
+        del _
+        signals.check()
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_other_errors_in_a_finalizer_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    lost = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda found: lost.append(found.exc_value))
+    with stoppable():
+        _ = Finalized(ValueError("of a library"))
+        del _
+    assert [str(error) for error in lost] == ["of a library"]
