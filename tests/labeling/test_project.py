@@ -4,6 +4,7 @@ import csv
 import json
 import os
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from dal.labeling import folder as folder_module
 from dal.labeling import predicted as predicted_module
 from dal.labeling.project import Project, Step
 from dal.runtime import files, locks
+from dal.runtime.trainers import DEFAULT_TRAINER
 
 SIZE, NUM_FEATURES = 90, 6
 CLASSES = ("cat", "dog", "owl")
@@ -38,7 +40,11 @@ def truth(name: str) -> str:
     return CLASSES[int(name.split()[1]) % 3]
 
 
+TRAINER = partial(DEFAULT_TRAINER, accelerator="cpu", max_epochs=20)  # enough for these clusters
+
+
 def project(path: Path, rows: Sequence[int] = range(SIZE), **options: Any) -> Project:
+    options.setdefault("trainer", TRAINER)
     return Project(path / "birds", Cards(rows), **options)
 
 
