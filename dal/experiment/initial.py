@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dal import randomness
-from dal.data import INITIAL_DRAWS, ALDataModule
+from dal.data import INITIAL_DRAWS, ALDataModule, Pool
 from dal.errors import ConfigError, did_you_mean
 from dal.strategies import Query, Strategy
 from dal.strategies.strategy import names_of_able
@@ -67,16 +67,35 @@ def choose(
         return InitialPool(datamodule.initial_draw(num, init, generator), {})
     pool = datamodule.pool
     started = time.perf_counter()
-    query = Query(
+    query = query_without_head(pool, num, generator, device, datamodule.num_classes)
+    selection = init(query)
+    seconds = round(time.perf_counter() - started, 4)
+    facts = {"initial_selection": {"seconds": seconds, **selection.derived}}
+    return InitialPool(pool.unlabeled_indices[selection.positions], facts)
+
+
+def query_without_head(
+    pool: Pool,
+    num: int,
+    generator: torch.Generator,
+    device: torch.device | str = "cpu",
+    known_classes: int | None = None,
+) -> Query:
+    """What a strategy may know before there is a head.
+
+    Args:
+        pool: The examples, of which some may be labeled.
+        num: How many to ask for.
+        generator: The strategy's randomness.
+        device: Where it should compute.
+        known_classes: Number of classes, if it is known.
+    """
+    return Query(
         pool=pool.unlabeled_rows(device),
         labeled=pool.labeled_rows(device),
         labels=pool.labels.to(device),
         head=None,
         num=num,
         generator=generator,
-        known_classes=datamodule.num_classes,
+        known_classes=known_classes,
     )
-    selection = init(query)
-    seconds = round(time.perf_counter() - started, 4)
-    facts = {"initial_selection": {"seconds": seconds, **selection.derived}}
-    return InitialPool(pool.unlabeled_indices[selection.positions], facts)

@@ -131,11 +131,19 @@ class NoHead(nn.Module):
         """The features: they are the inputs of the last layer."""
         return features
 
+    @property
+    def last_layer(self) -> nn.Linear:
+        """Refuses."""
+        raise self._refusal()
+
     def forward(self, features: Tensor) -> Tensor:  # noqa: ARG002
         """Refuses."""
-        raise ConfigError(
+        raise self._refusal()
+
+    def _refusal(self) -> ConfigError:
+        return ConfigError(
             "This strategy needs more of the network than its probabilities. Give `labels` instead "
-            "of `probs`: a head is fitted then; or choose another strategy."
+            "of `probs`: a head is fitted then; or choose another `strategy`."
         )
 
 
@@ -179,7 +187,10 @@ def _names(labels: Sequence[Any] | None, size: int) -> list[str | None]:
 
 
 def _is_missing(value: Any) -> bool:
-    return value is None or value == -1 or value != value  # NaN
+    try:
+        return value is None or bool(value == -1) or bool(value != value)  # NaN
+    except TypeError:  # pandas.NA is equal to nothing, nor unequal
+        return True
 
 
 def _rows(labeled: Any, ids: Sequence[str] | None, size: int) -> Tensor:

@@ -9,7 +9,9 @@ from dal import strategies
 from dal.data import Pool
 from dal.errors import ConfigError
 from dal.experiment.cycle import Cycle
-from dal.strategies import BaitBinary, MaxHerding, Query, Selection, Strategy, TypiClust
+from dal.experiment.initial import query_without_head
+from dal.runtime import trainers
+from dal.strategies import BaitBinary, MaxHerding, Selection, Strategy, TypiClust
 from dal.strategies.strategy import offered
 
 MAX_TYPICLUST = 500  # it makes no more clusters than that, and takes one item of each
@@ -66,7 +68,8 @@ def choose(cycle: Cycle, number: int, num: int, generator: torch.Generator) -> C
         return Chosen(outcome.selection, outcome.head)
     if num == 0:
         return Chosen(None, None)
-    return Chosen(cycle.strategy(query_without_head(pool, num, generator)), None)
+    device = trainers.build(cycle.trainer).strategy.root_device
+    return Chosen(cycle.strategy(query_without_head(pool, num, generator, device)), None)
 
 
 def check_needs_no_head(strategy: Strategy, pool: Pool) -> None:
@@ -75,7 +78,7 @@ def check_needs_no_head(strategy: Strategy, pool: Pool) -> None:
     Raises:
         ConfigError: If it cannot; names the strategies that can.
     """
-    can = offered(query_without_head(pool, 1))
+    can = offered(query_without_head(pool, 1, torch.Generator()))
     missing = strategy.needs - can
     if missing:
         able = [name for name, known in strategies.BY_NAME.items() if known.needs <= can]
@@ -85,18 +88,6 @@ def check_needs_no_head(strategy: Strategy, pool: Pool) -> None:
             f"{' and '.join(sorted(missing))}. Leave it out, or choose one of "
             f"{', '.join(sorted(able))}."
         )
-
-
-def query_without_head(pool: Pool, num: int, generator: torch.Generator | None = None) -> Query:
-    """What a strategy may know before there is a head."""
-    return Query(
-        pool=pool.unlabeled_rows(),
-        labeled=pool.labeled_rows(),
-        labels=pool.labels,
-        head=None,
-        num=num,
-        generator=generator or torch.Generator(),
-    )
 
 
 def can_fit(cycle: Cycle) -> bool:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch import Tensor
 import dal
 from dal.data import FeatureRows
 from dal.errors import ConfigError, DalError, DataError
-from dal.strategies import BY_NAME, BaitBinary, Margin, Query
+from dal.strategies import BY_NAME, BaitBinary, Margin, Query, by_name
 
 SIZE, NUM_CLASSES = 120, 3
 
@@ -48,7 +49,7 @@ def test_probabilities_are_those_of_a_head_that_would_give_them() -> None:
         assert (picked - 9).tolist() == strategy(query).positions.tolist()
 
 
-@pytest.mark.parametrize("none", [None, float("nan"), -1])
+@pytest.mark.parametrize("none", [None, float("nan"), -1, pd.NA])
 def test_a_head_is_fitted_to_labels(none: Any) -> None:
     embeddings, classes, _ = draw()
     labels = [none if label is None else label for label in some_labels(classes)]
@@ -116,6 +117,27 @@ def test_bad_input_is_named(arguments: dict[str, Any], error: type[DalError], me
     given = {"embeddings": draw()[0], "num": 3, **arguments}
     with pytest.raises(error, match=message):
         dal.select(given.pop("embeddings"), **given)
+
+
+MORE = ("alfa_mix", "drop_query", "bald", "batch_bald", "uherding", "refine")
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_probabilities_are_enough_or_refused(name: str) -> None:
+    embeddings, _, probs = draw()
+    strategy = by_name(name)
+    strategy.subset_size = 60
+
+    def pick() -> list[int]:
+        picked = dal.select(embeddings, probs=probs, labeled=range(9), num=5, strategy=strategy)
+        return list(picked.tolist())
+
+    if name in MORE:
+        with pytest.raises(ConfigError, match=r"more of the network|the query has none"):
+            pick()
+    else:
+        assert len(set(pick())) == 5
+        assert min(pick()) >= 9
 
 
 def test_every_strategy_has_a_name() -> None:
