@@ -1,4 +1,4 @@
-"""What the README shows runs, and does what it says."""
+"""What the README and the pages beside the code show runs, and does what it says."""
 
 import csv
 import json
@@ -19,24 +19,40 @@ from dal.experiment.record import CURVE, DIAGNOSTICS
 from tests.images import save_images
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
-PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-YAML = dict(re.findall(r"```yaml\n# FOLDER/(\S+)\n(.*?)```", README, re.DOTALL))
-(PARTS_COMMAND,) = re.findall(r"^python -m dal\.train (.*logger=printer)$", README, re.MULTILINE)
+PAGES = {
+    str(file.relative_to(ROOT)): file.read_text()
+    for pattern in ("README.md", "*/README.md", "dal/*/README.md")
+    for file in sorted(ROOT.glob(pattern))
+}
+ALL = "\n".join(PAGES.values())
+PYTHON = re.findall(r"```python\n(.*?)```", ALL, re.DOTALL)
+OWN_PARTS = PAGES["conf/README.md"]
+YAML = dict(re.findall(r"```yaml\n# FOLDER/(\S+)\n(.*?)```", OWN_PARTS, re.DOTALL))
+(PARTS_COMMAND,) = re.findall(r"^python -m dal\.train (.*logger=printer)$", ALL, re.MULTILINE)
 
 
-def test_every_link_within_the_page_leads_somewhere() -> None:
-    headings = re.findall(r"^#+ (.*)$", README, re.MULTILINE)
-    anchors = {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in headings}
-    links = re.findall(r"\]\(#([^)]*)\)", README)
-    assert len(links) > 10
-    assert set(links) <= anchors
-    for file in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert (ROOT / file).is_file()
+def test_the_first_page_is_short() -> None:
+    assert len(PAGES["README.md"].splitlines()) <= 250
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_leads_somewhere(page: str) -> None:
+    folder = (ROOT / page).parent
+    links = re.findall(r"\]\(((?!https?:)[^)]*)\)", PAGES[page])
+    assert links, "a page without a way back"
+    for link in links:
+        name, _, anchor = link.partition("#")
+        target = (folder / name).resolve() if name else ROOT / page
+        assert target.is_file(), link
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
+            assert anchor in {
+                re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in headings
+            }, link
 
 
 def test_files_that_are_named_exist() -> None:
-    named = set(re.findall(r"`((?:dal|conf|tests|sweeps|slurm)/[^`*]*?)`", README))
+    named = set(re.findall(r"`((?:dal|conf|tests|sweeps|slurm)/[^`*]*?)`", ALL))
     assert len(named) > 8
     for name in named:
         assert (ROOT / name).exists() or "NAME" in name, name
@@ -64,10 +80,11 @@ def test_a_strategy_takes_less_than_twenty_lines() -> None:
 def test_the_parts_of_a_strangers_own_run_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Strategy, head, source and logger, from the text of the README alone."""
+    """Strategy, head, source and logger, from the text of the page alone."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    classes = [block for block in PYTHON if "class " in block]
+    classes = re.findall(r"```python\n(.*?)```", OWN_PARTS, re.DOTALL)
+    classes = [block for block in classes if "class " in block]
     assert len(classes) == len(YAML) == 4
     (tmp_path / "mypackage.py").write_text("\n".join(classes))
     for name, text in YAML.items():
@@ -85,15 +102,15 @@ def test_the_parts_of_a_strangers_own_run_together(
     assert '"scores": [' in (run / DIAGNOSTICS).read_text()
 
 
-def test_commands_of_the_readme_compose(tmp_path: Path) -> None:
+def test_commands_compose(tmp_path: Path) -> None:
     """Every command that Hydra configures, up to the point where it would compute."""
     from hydra import compose, initialize_config_dir
 
     from dal.cli import config
 
     config.register()
-    commands = re.findall(r"^python -m dal\.(train|extract|query)(.*)$", README, re.MULTILINE)
-    variables = dict(re.findall(r"^([A-Z]+)=(\S*)$", README, re.MULTILINE))
+    commands = re.findall(r"^python -m dal\.(train|extract|query)(.*)$", ALL, re.MULTILINE)
+    variables = dict(re.findall(r"^([A-Z]+)=(\S*)$", ALL, re.MULTILINE))
     assert len(commands) >= 14
     for which, command in commands:
         for name, value in variables.items():
@@ -124,7 +141,8 @@ def test_people_label_as_the_readme_says(
     _write_data(tmp_path)
     small = ["backbone.transform.resize=32", "backbone.transform.crop=28"]
     small += [f"backbone.weights={weights}", "extraction.num_workers=0"]
-    commands = re.findall(r"^python -m dal\.query (.*)$", README, re.MULTILINE)
+    page = PAGES["dal/labeling/README.md"]
+    commands = re.findall(r"^python -m dal\.query (.*)$", page, re.MULTILINE)
     birds = Path("birds")
     for number, command in enumerate(commands):
         if number == 1:
@@ -141,7 +159,7 @@ def test_people_label_as_the_readme_says(
     assert out.count("50 answers taken over.") == 2
     assert "cross-val.: accuracy by cross-validation" in out
     for name in ("page.html", "to_label.csv", "label_studio.json", "label_studio.xml", "images"):
-        assert f"`{name}" in README
+        assert f"`{name}" in page
         assert (birds / "round_003" / name).exists()
     assert {file.name for file in birds.iterdir() if not file.name.startswith(".")} == {
         *("round_001", "round_002", "round_003", "audit_001", "labels.csv", "items.jsonl"),

@@ -292,12 +292,12 @@ def test_bad_arguments(
     assert "Traceback" not in error
 
 
-def test_commands_of_the_readme_are_understood(
+def test_commands_of_the_page_are_understood(
     write_run: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every `python -m dal.report` of the README runs, on other directories."""
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    commands = re.findall(r"^python -m dal\.report(.*)$", readme, re.MULTILINE)
+    """Every `python -m dal.report` of its page runs, on other directories."""
+    page = (Path(command.__file__).parent / "README.md").read_text()
+    commands = re.findall(r"^python -m dal\.report(.*)$", page, re.MULTILINE)
     assert commands
     monkeypatch.chdir(tmp_path)
     write_run([0.5, 0.6], name="digits", root="outputs")
