@@ -1,13 +1,18 @@
 """What is installed."""
 
 import os
+import re
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
+
+import dal
 
 ROOT = Path(__file__).parents[1]
 
@@ -66,10 +71,28 @@ def test_an_installed_wheel_labels_anywhere(wheel: Path, tmp_path: Path) -> None
         assert (site / "dal" / "labeling" / name).read_text().strip() in page
 
 
-def test_every_command_has_an_entry_point(wheel: Path) -> None:
-    lines = _entry_points(wheel).splitlines()
-    for name in ("train", "extract", "query"):
-        assert f"dal-{name} = dal.{name}:main" in lines
+def test_one_command_is_installed(wheel: Path) -> None:
+    assert _entry_points(wheel).split() == ["[console_scripts]", "dal", "=", "dal.__main__:main"]
+
+
+def test_one_version_is_named_everywhere() -> None:
+    described = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    citation = yaml.safe_load((ROOT / ".github" / "CITATION.cff").read_text())
+    assert described["version"] == citation["version"] == dal.__version__
+    assert citation["license"] == described["license"]
+    major_minor = re.escape(dal.__version__.rpartition(".")[0])
+    changes = (ROOT / ".github" / "CHANGELOG.md").read_text()
+    assert re.search(rf"^## {major_minor}$", changes, re.MULTILINE)
+
+
+def test_the_citation_is_the_one_of_the_readme() -> None:
+    (paper,) = yaml.safe_load((ROOT / ".github" / "CITATION.cff").read_text())["references"]
+    (entry,) = re.findall(r"```bibtex\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    entry = re.sub(r"[{}]|\s+(?=\s)", "", entry.replace("\n", " "))
+    assert paper["title"] in entry
+    assert f"year      = {paper['year']}".replace("      ", " ") in entry
+    names = [f"{each['family-names']}, {each['given-names']}" for each in paper["authors"]]
+    assert " and ".join(names) in entry
 
 
 def test_the_source_distribution_holds_what_is_needed_to_work_on_it(tmp_path: Path) -> None:

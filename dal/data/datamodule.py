@@ -33,7 +33,7 @@ class ALDataModule(L.LightningDataModule):
 
     Where all labels are known, :meth:`reveal` looks them up, as an experiment does in the place of
     annotators. Where they are not, all rows are the pool, and whoever has a label gives it to
-    :attr:`pool`.
+    ``pool``.
 
     Args:
         source: Where the examples come from.
@@ -206,7 +206,7 @@ class ALDataModule(L.LightningDataModule):
 
     @property
     def num_classes(self) -> int:
-        """K: of all labels of the source, or of those that the pool knows so far."""
+        """K, of all labels of the source or of those that the pool knows so far."""
         return max(self._num_classes, self.pool.num_classes)
 
     def describe(self, indices: Tensor) -> list[tuple[str, str]]:

@@ -58,7 +58,7 @@ class Pool:
 
     @property
     def num_classes(self) -> int:
-        """K as far as it is known: one more than the highest label, 0 without labels."""
+        """K as far as it is known, one more than the highest label, 0 without labels."""
         return int(self._labels.max()) + 1
 
     @property

@@ -94,7 +94,7 @@ class LearningCurve:
 
     @property
     def auc(self) -> float:
-        """The paper's number: mean accuracy over all cycles, the initial one included, × 100."""
+        """The paper's number, mean accuracy over all cycles, the initial one included, × 100."""
         return 100 * curves.mean_height(self.metric("accuracy")).item()
 
     @property

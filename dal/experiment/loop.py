@@ -114,7 +114,7 @@ class ALLoop:
 
     @property
     def acquired(self) -> list[Tensor]:
-        """Dataset indices by cycle: the initial pool, then what each cycle selected."""
+        """Dataset indices by cycle, first of the initial pool, then what each cycle selected."""
         return list(self._progress.acquired)
 
     @property

@@ -47,7 +47,7 @@ class Contents(Protocol):
 
     @property
     def contents(self) -> list[bytes]:
-        """A digest of each item, by row: the same where the item is the same."""
+        """A digest of each item, by row, the same where the item is the same."""
 
     @property
     def digest(self) -> str:
@@ -138,7 +138,7 @@ class ItemSplit:
 
     @property
     def identity(self) -> list[Contents]:
-        """What says whether the items are the same: their contents, or else all files."""
+        """What says whether the items are the same, from their contents or else all files."""
         return list(self.local) if self.contents is None else [self.contents]
 
     @property

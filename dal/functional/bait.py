@@ -137,6 +137,12 @@ def forward_backward(problem: Problem, num: int, num_forward: int) -> Selection:
         problem: The candidates and the objective.
         num: Size of the batch.
         num_forward: How many candidates the forward pass adds, in [num, N].
+
+    Example:
+        >>> h, a = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 3.0]]), torch.full((3, 1, 1), 0.5)
+        >>> start = bait_objective.problem(h, a, h[:0], a[:0], num=1)
+        >>> forward_backward(start, num=1, num_forward=2)
+        Selection(positions=tensor([2]), gains=tensor([0.5769]))
     """
     search = _ForwardPass(problem, num_forward)
     while len(search.positions) < num_forward:

@@ -40,6 +40,14 @@ def survivors(problem: Problem, inverse: bait_inverse.Inverse, chosen: Tensor, n
         A mask ``(n,)``; of equal losses, the first is removed.
 
     Memory: 4·n²·r² and 3·KD·n·r entries, in float64.
+
+    Example:
+        >>> from dal.functional.bait_objective import problem
+        >>> h, a = torch.tensor([[0.0, 1.0], [0.0, 3.0]]), torch.full((2, 1, 1), 0.5)
+        >>> start = problem(h, a, h[:0], a[:0], num=1)
+        >>> inverse = start.invert(torch.tensor([], dtype=torch.long))
+        >>> survivors(start, inverse, torch.tensor([1, 0]), num=1)
+        tensor([ True, False])
     """
     num_chosen, rank = len(chosen), problem.factors.shape[2]
     size = num_chosen * rank

@@ -131,6 +131,11 @@ def invert(features: Tensor, factors: Tensor, lmbda: float) -> Inverse:
         factors: Scaled as they count in M, ``(L, K, r)``; for K > 1, columns that add up to 0 over
             the classes, as those of :mod:`dal.functional.fisher` do.
         lmbda: λ.
+
+    Example:
+        >>> inverse = invert(torch.tensor([[1.0, 0.0]]), torch.ones(1, 1, 1), lmbda=1.0)
+        >>> inverse.quadratic_forms(torch.eye(2), torch.ones(2, 1, 1)).flatten()
+        tensor([0.5000, 1.0000])
     """
     features, factors = features.double(), factors.double()
     num_classes, rank = factors.shape[1:]
@@ -157,6 +162,10 @@ def is_low_rank(num_features: int, num_classes: int, num_columns: int) -> bool:
 
     With as many columns as there are dimensions, (K − 1) D of them for K > 1, what they leave of
     the identity would be rounding alone.
+
+    Example:
+        >>> is_low_rank(384, num_classes=1, num_columns=10), is_low_rank(384, 1, 400)
+        (True, False)
     """
     return 4 * num_columns < 3 * num_features * max(1, num_classes - 1)
 

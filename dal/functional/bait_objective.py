@@ -168,6 +168,12 @@ def problem(
         hyperparameters: λ and the reduction.
 
     Memory: 1.5·K²D² entries.
+
+    Example:
+        >>> h, a = torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.ones(2, 1, 1)
+        >>> problem(h, a, h[:0], a[:0], num=1).mean_information
+        tensor([[2.0000, 0.0000],
+                [0.0000, 0.5000]])
     """
     num_labeled = len(labeled_features)
     mean_information = fisher.information((features, factors), (labeled_features, labeled_factors))
@@ -242,7 +248,12 @@ class CandidateTerms(NamedTuple):
 
 
 def gains(p: Tensor, q: Tensor) -> Tensor:
-    """tr( Q (I + P)⁻¹ ), ``(N,)``, from P and Q ``(N, r, r)``."""
+    """tr( Q (I + P)⁻¹ ), ``(N,)``, from P and Q ``(N, r, r)``.
+
+    Example:
+        >>> gains(p=torch.tensor([[[1.0]]]), q=torch.tensor([[[3.0]]]))
+        tensor([1.5000])
+    """
     if p.shape[-1] == 1:
         return (q / (1 + p.clamp_min(0))).flatten()  # (N, 1, 1) -> (N,)
     return (shifted_inverse(p) * q).sum((-2, -1))  # (N, r, r) -> (N,)
@@ -253,6 +264,10 @@ def shifted_inverse(p: Tensor) -> Tensor:
 
     P is what is left of larger numbers. Where their rounding made I + P indefinite, the negative
     part of P is taken for 0: it is rounding alone.
+
+    Example:
+        >>> shifted_inverse(torch.tensor([[[3.0]]]))
+        tensor([[[0.2500]]])
     """
     identity = torch.eye(p.shape[-1], dtype=p.dtype, device=p.device)
     # Symmetric and positive definite: twice as fast as a general solve.

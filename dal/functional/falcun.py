@@ -6,7 +6,7 @@ that are left; one is drawn with probability ∝ r^gamma; then d ← min(d, ‖p
 probabilities of the row that was drawn.
 
 Few rows come nearer with a draw, and which ones may do so is seen from a few classes. With
-|a − b| = a + b − 2 min(a, b), and since probabilities sum to 1,
+``|a − b| = a + b − 2 min(a, b)``, and since probabilities sum to 1,
 
     ‖p − q‖₁ = 2 (1 − Σ_k min(p_k, q_k)).
 

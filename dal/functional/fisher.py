@@ -356,7 +356,12 @@ def _upper_bands(matrix: Tensor, k: int, num_classes: int, bands: list[slice]) -
 
 
 def scratch_bytes(device: torch.device) -> int:
-    """Bytes of the largest tensor of a chunk; a pass holds a few of that size."""
+    """Bytes of the largest tensor of a chunk; a pass holds a few of that size.
+
+    Example:
+        >>> scratch_bytes(torch.device("cpu")) >> 20
+        8
+    """
     return SCRATCH_BYTES.get(device.type, SCRATCH_BYTES["cpu"])
 
 
@@ -371,8 +376,6 @@ def chunks(features: Tensor, row_width: int) -> Iterator[slice]:
         >>> list(chunks(torch.empty(300, 2), row_width=1 << 30))
         [slice(0, 256, None), slice(256, 512, None)]
     """
-    size = max(
-        MIN_CHUNK_ROWS, scratch_bytes(features.device) // (row_width * features.element_size())
-    )
-    for start in range(0, len(features), size):
-        yield slice(start, start + size)
+    num_entries = scratch_bytes(features.device) // features.element_size()
+    size = max(MIN_CHUNK_ROWS, num_entries // row_width)
+    yield from (slice(start, start + size) for start in range(0, len(features), size))

@@ -67,6 +67,12 @@ def scaled(features: Tensor, bandwidth: float, dtype: torch.dtype) -> tuple[Tens
     −‖x − y‖² = 2 x·y − ‖x‖² − ‖y‖², with a = √2 x / h and b = −‖x‖² / h². In a type of rounding
     error ε each of the D products, the D + 1 sums, and the rounding of a and b may be wrong by ε
     times Σ|terms| <= 4 / h², in whatever order they are added. b is raised by twice that.
+
+    Example:
+        >>> a, b = scaled(torch.eye(2), bandwidth=1.0, dtype=torch.float64)
+        >>> (a @ a.mT + b[:, None] + b).round(decimals=4)
+        tensor([[ 0., -2.],
+                [-2.,  0.]], dtype=torch.float64)
     """
     factor = math.sqrt(2) / bandwidth
     products = torch.empty_like(features, dtype=dtype)
@@ -81,12 +87,22 @@ def scaled(features: Tensor, bandwidth: float, dtype: torch.dtype) -> tuple[Tens
 
 
 def error(num_features: int, bandwidth: float, dtype: torch.dtype) -> float:
-    """The largest error of an exponent, see :func:`scaled`."""
+    """The largest error of an exponent, see :func:`scaled`.
+
+    Example:
+        >>> error(384, bandwidth=1.0, dtype=torch.float32)
+        9.34600830078125e-05
+    """
     return (num_features + 8) * roundoff(dtype) * 4 / bandwidth**2
 
 
 def overshoot(num_features: int, bandwidth: float) -> float:
-    """How far above the true one a float32 exponent may be: raised by 2 errors, wrong by one."""
+    """How far above the true one a float32 exponent may be: raised by 2 errors, wrong by one.
+
+    Example:
+        >>> round(overshoot(384, bandwidth=1.0), 6)
+        0.000282
+    """
     return 3 * error(num_features, bandwidth, torch.float32) + 32 * roundoff(torch.float32)
 
 
@@ -96,6 +112,12 @@ def kernel_bound(
     """Kernel values of two blocks, ``(R, C)``, times exp(shift); none below the true one times it.
 
     With ``shift`` = −:func:`overshoot` none is above the true one.
+
+    Example:
+        >>> a, b = scaled(torch.eye(2), bandwidth=1.0, dtype=torch.float64)
+        >>> kernel_bound(a, b, a, b).round(decimals=4)
+        tensor([[1.0000, 0.1353],
+                [0.1353, 1.0000]], dtype=torch.float64)
     """
     exponents = a_offsets[:, None] + b_offsets
     # exp itself is wrong by a few roundings: relative, and so a shift of the exponent.
@@ -104,7 +126,12 @@ def kernel_bound(
 
 
 def roundoff(dtype: torch.dtype) -> float:
-    """Largest relative error of a rounded number in a product, as the user has set products."""
+    """Largest relative error of a rounded number in a product, as the user has set products.
+
+    Example:
+        >>> roundoff(torch.float64) == 2.0**-53
+        True
+    """
     if dtype == torch.float64:
         return 2.0**-53
     # With "high" and "medium" factors may be rounded to 11 and 8 bits.
@@ -114,15 +141,30 @@ def roundoff(dtype: torch.dtype) -> float:
 
 
 def sum_slack(num: int, dtype: torch.dtype) -> float:
-    """What makes a sum of ``num`` numbers, none negative, at least the true one."""
+    """What makes a sum of ``num`` numbers, none negative, at least the true one.
+
+    Example:
+        >>> sum_slack(1000, torch.float32)
+        1.0001192092895508
+    """
     return 1 + 2 * num * roundoff(dtype)
 
 
 def rounded_down(values: Tensor) -> Tensor:
-    """Float32 numbers, none above those given, none of which is negative."""
+    """Float32 numbers, none above those given, none of which is negative.
+
+    Example:
+        >>> rounded_down(torch.tensor([0.1], dtype=torch.float64)).double() <= 0.1
+        tensor([True])
+    """
     return (values * (1 - 2**-22)).float()
 
 
 def rounded_up(values: Tensor) -> Tensor:
-    """Float32 numbers, none below those given, none of which is negative."""
+    """Float32 numbers, none below those given, none of which is negative.
+
+    Example:
+        >>> rounded_up(torch.tensor([0.7], dtype=torch.float64)).double() >= 0.7
+        tensor([True])
+    """
     return (values * (1 + 2**-22)).float()

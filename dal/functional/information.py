@@ -141,6 +141,10 @@ def no_labels(probs: Tensor) -> Configurations:
 
     Args:
         probs: Of some rows under S samples, ``(N, K, S)``: says S and the device.
+
+    Example:
+        >>> no_labels(torch.full((1, 2, 2), 0.5)).weights
+        tensor([[0.5000, 0.5000]], dtype=torch.float64)
     """
     num_samples = probs.shape[2]
     ones = probs.new_ones(1, num_samples, dtype=torch.float64)
@@ -164,6 +168,13 @@ def extended(
 
     Returns:
         At most C·K, in the order of their labels. Those of probability 0 are left out.
+
+    Example:
+        >>> probs = torch.eye(2)  # each of the two samples is sure of another class
+        >>> start = no_labels(probs[None])
+        >>> extended(start, probs, 10, torch.Generator()).weights
+        tensor([[1., 0.],
+                [0., 1.]], dtype=torch.float64)
     """
     num_samples = configurations.weights.shape[1]
     products = configurations.weights[:, None] * probs.double()  # (C, K, S)
@@ -192,6 +203,12 @@ def expected_entropies(probs: Tensor, configurations: Configurations) -> Tensor:
 
     Returns:
         ``(N,)``, float64. What is summed over samples has the dtype of ``probs``.
+
+    Example:
+        >>> probs = torch.stack([torch.eye(2), torch.full((2, 2), 0.5)])
+        >>> known = extended(no_labels(probs), probs[0], 10, torch.Generator())
+        >>> expected_entropies(probs, known)
+        tensor([0.0000, 0.6931], dtype=torch.float64)
     """
     weights = configurations.weights.mT.to(probs.dtype)  # (S, C)
     return _entropies(probs @ weights, 1).double() @ configurations.probs  # (N, C) @ (C,)

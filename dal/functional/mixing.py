@@ -107,7 +107,7 @@ def flip_strengths(embeddings: Tensor, logits: Tensor, weight: Tensor, anchors: 
     Memory: 4096·(2E + 6K + 2A) entries.
 
     Example:
-        Moved by ε·|3 − 1| along the only feature, the sum −z + 1.5 changes its sign at z = 1.5:
+        Moved by ``ε·|3 − 1|`` along the only feature, the sum −z + 1.5 changes its sign at z = 1.5:
 
         >>> z, weight = torch.tensor([[1.0]]), torch.tensor([[-1.0], [0.0]])
         >>> flip_strengths(z, torch.tensor([[0.5, 0.0]]), weight, torch.tensor([[3.0]]))

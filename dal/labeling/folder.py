@@ -55,7 +55,7 @@ class Round:
         inputs: A digest of what they were selected from: labels, items and settings.
         strategy: By what they were selected.
         derived: What the strategy computed for itself.
-        measures: How far the project was, by name; see :mod:`dal.labeling.project`.
+        measures: How far the project was, by name, as in a row of ``project.csv``.
     """
 
     kind: str

@@ -33,6 +33,21 @@ def load(*paths: str | Path, baseline: str = BASELINE) -> "Results":
     Raises:
         ReportError: If there is no such directory, no run with a finished cycle in any, or no run
             of the baseline that was asked for.
+
+    Example:
+        >>> import tempfile
+        >>> from dal.data import ALDataModule, Digits
+        >>> from dal.experiment import ALLoop, RunDirectory
+        >>> from dal.heads import LinearHead
+        >>> from dal.strategies import Random
+        >>> folder = tempfile.mkdtemp()
+        >>> names = {"name": "digits", "strategy_name": "random", "seed": 0}
+        >>> record = RunDirectory(f"{folder}/run", names)
+        >>> sizes = {"num_init": 10, "acq_size": 10, "num_acq": 1}
+        >>> loop = ALLoop(ALDataModule(Digits()), LinearHead, Random(), **sizes, record=record)
+        >>> _ = list(loop.cycles())
+        >>> load(folder)
+        Results(1 runs; datasets: digits; strategies: random)
     """
     import warnings
 

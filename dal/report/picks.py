@@ -40,7 +40,7 @@ def read_picks(scores: pd.DataFrame) -> pd.DataFrame:
 def measure_overlaps(picks: pd.DataFrame, strategies: Sequence[str]) -> pd.DataFrame:
     """The share of picks that two strategies have in common, with strategies as rows and columns.
 
-    |A ∩ B| / min(|A|, |B|) for two runs with the same dataset, seed, data and initial pool; the
+    ``|A ∩ B| / min(|A|, |B|)`` for two runs with the same dataset, seed, data and initial pool; the
     mean over seeds, then over datasets. Missing for a strategy with itself, and where no two runs
     can be compared.
 

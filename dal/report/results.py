@@ -84,7 +84,7 @@ class Results:
 
     @cached_property
     def complete_runs(self) -> pd.DataFrame:
-        """The cycles of complete runs, each seed once: rows of ``frame``."""
+        """The cycles of complete runs, each seed once, as rows of ``frame``."""
         return scores.select_complete_runs(self.frame)
 
     @cached_property

@@ -58,7 +58,7 @@ def time_selections(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def sort_rows(table: pd.DataFrame, datasets: Sequence[str]) -> pd.DataFrame:
-    """A table's rows in the order of some datasets, then of :func:`dal.report.palette.order`.
+    """A table's rows in the order of some datasets, then in that of a report's strategies.
 
     Args:
         table: With a column ``dataset``, ``strategy`` or both.

@@ -62,7 +62,7 @@ class Processes:
 
     @property
     def all_started(self) -> bool:
-        """Whether the others run already: torchrun or SLURM has started all, or an earlier call."""
+        """Whether the others run already, started by torchrun, by SLURM or by an earlier call."""
         if self.num == 1:
             return False
         environment = cast(DDPStrategy, self._trainer.strategy).cluster_environment

@@ -42,8 +42,9 @@ class FisherStrategy(Strategy):
 class Bait(FisherStrategy):
     """BAIT, exact: no gradient embedding and no information matrix of an example is ever formed.
 
-    Takes the arguments of :class:`FisherStrategy`. Memory: see :func:`dal.functional.bait.
-    peak_entries`; whether the device has it is checked before it is taken.
+    Takes the arguments of :class:`FisherStrategy`. Memory: see
+    :func:`dal.functional.bait.peak_entries`; whether the device has it is checked before it is
+    taken.
 
     References:
         Ash et al. (2021), "Gone Fishing: Neural Active Learning with Fisher Embeddings".

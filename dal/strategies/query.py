@@ -59,7 +59,7 @@ class Query:
 
     @cached_property
     def num_classes(self) -> int:
-        """K, the number of logits; without a head, :attr:`known_classes`.
+        """K, the number of logits; without a head, ``known_classes``.
 
         Raises:
             ConfigError: If there is neither.
@@ -237,7 +237,7 @@ class Query:
         """``function`` of logits under sampled weights, row by row.
 
         The samples come from the head's posterior, fitted to the labeled examples, and from
-        :attr:`generator`; they do not depend on the chunks in which rows are read.
+        ``generator``; they do not depend on the chunks in which rows are read.
 
         Args:
             function: Maps logits ``(S, M, K)`` to ``(M, ...)`` without mixing rows.

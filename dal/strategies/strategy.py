@@ -49,7 +49,7 @@ class Strategy(ABC):
             None or not smaller. The published experiments of Huseljic et al. (2024) drew some.
 
     Attributes:
-        needs: What a query must have. :class:`Need.HEAD` unless a subclass says otherwise; an
+        needs: What a query must have. ``Need.HEAD`` unless a subclass says otherwise; an
             instance says it where its arguments decide.
 
     Raises:

@@ -72,6 +72,11 @@ def make_query(
         num_classes: K.
         seed: Of the query's generator; everything else depends on the sizes alone.
         scale: Of the weights: at 10,000, probabilities are 0 or 1.
+
+    Example:
+        >>> query = make_query(torch.ones(20, 4), num=5)
+        >>> query.num, len(query.pool), query.num_classes
+        (5, 20, 3)
     """
     generator = torch.Generator().manual_seed(5)
     labeled = torch.randn(num_labeled, pool.shape[1], generator=generator)
@@ -94,6 +99,11 @@ def nearest_mean(features: Tensor, labels: Tensor, num_classes: int) -> nn.Linea
         features: ``(N, D)``.
         labels: ``(N,)``, int64 in [0, num_classes).
         num_classes: K; a class without rows has the origin for its mean.
+
+    Example:
+        >>> head = nearest_mean(torch.tensor([[0.0], [2.0]]), torch.tensor([0, 1]), num_classes=2)
+        >>> head(torch.tensor([[0.5], [1.5]])).argmax(1)
+        tensor([0, 1])
     """
     # Without first weights: these would be drawn from the global generator.
     head: nn.Linear = nn.utils.skip_init(nn.Linear, features.shape[1], num_classes)
@@ -120,6 +130,10 @@ def check(strategy: Strategy) -> None:
     Raises:
         AssertionError: If it breaks the contract; the message says how, and on which problem.
         DalError: What the strategy itself raised.
+
+    Example:
+        >>> from dal.strategies import Margin
+        >>> check(Margin())
     """
     for name, query in _problems():
         where = f"{type(strategy).__name__} on {name}"

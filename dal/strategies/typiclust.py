@@ -21,7 +21,7 @@ class TypiClust(Strategy):
         subset_size: As in :class:`Strategy`.
         normalize: Whether features are scaled to unit length first, as the original does. The runs
             of Huseljic et al. (2024) took them as they are.
-        max_clusters: There are |L| + B clusters, but at most this many; the original takes 500.
+        max_clusters: There are ``|L| + B`` clusters, but at most this many; the original takes 500.
             With more labels than that, a cluster gives several points, and the selection is closer
             to a random one.
 
