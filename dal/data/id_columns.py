@@ -1,6 +1,7 @@
 """Ids from a column of a dataset, as text."""
 
 from collections import Counter
+from collections.abc import Collection
 from typing import Any
 
 from dal.errors import DataError
@@ -49,23 +50,26 @@ def read(dataset: Any, column: str, where: str) -> list[str]:
     return ids
 
 
-def features_as_text(dataset: Any, column: str | None) -> Any:
-    """What the library should read CSV files as, for ids like 0012 to stay as they are.
+def features_as_text(dataset: Any, columns: Collection[str]) -> Any:
+    """What the library should read CSV files as, for values like 0012 to stay as they are.
 
     Args:
         dataset: As the library reads it if it is told nothing.
-        column: The column of the ids, if there is one.
+        columns: Those of the ids, and others whose values are text.
 
     Returns:
-        The features of the dataset, with ids as text; None if there is nothing to change.
+        The features of the dataset, with these columns as text; None if there is nothing to change.
     """
     from datasets import Features, Value
 
-    if dataset.info.builder_name != "csv" or column not in dataset.column_names:
+    if dataset.info.builder_name != "csv":
         return None
-    if dataset.features[column].dtype == "string":
-        return None
-    return Features({**dataset.features, column: Value("string")})
+    changed = {
+        column: Value("string")
+        for column in columns
+        if column in dataset.column_names and dataset.features[column].dtype != "string"
+    }
+    return Features({**dataset.features, **changed}) if changed else None
 
 
 def _is_empty(value: Any) -> bool:

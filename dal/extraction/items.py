@@ -114,6 +114,7 @@ class ItemSplit:
             Features are computed again for those alone that have changed.
         named: Further files of the user's own, which only the items name.
         notes: What else the user should know of the split, for example which files are no items.
+        lines: ``(N,)``, the line of a file of the user's where each item starts, if it is in one.
     """
 
     items: Sequence[Any]
@@ -127,6 +128,7 @@ class ItemSplit:
     contents: Contents | None = None
     named: list[LocalFiles] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    lines: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.items)
@@ -158,8 +160,10 @@ class ItemSplit:
 
     def name(self, row: int) -> str:
         """What to call an item in a message, for example ``"image train/cat/1.jpg"``."""
-        which = f"in row {row} of {self.where}" if self.ids is None else self.ids[row]
-        return f"{self.noun} {which}"
+        line = "" if self.lines is None else f" (line {self.lines[row]})"
+        if self.ids is None:
+            return f"{self.noun} in row {row}{line} of {self.where}"
+        return f"{self.noun} {self.ids[row]}{line}"
 
 
 class Items(Protocol):

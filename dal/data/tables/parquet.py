@@ -1,6 +1,6 @@
 """Columns of parquet files."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,10 @@ from dal.errors import DataError
 
 
 def read(
-    path: Path, wanted: Mapping[str, str], optional: tuple[str, ...] = ()
+    path: Path,
+    wanted: Mapping[str, str],
+    optional: Collection[str] = (),
+    otherwise: Mapping[str, str] | None = None,
 ) -> dict[str, list[Any]]:
     """The values of some columns, by name.
 
@@ -17,6 +20,7 @@ def read(
         path: The file.
         wanted: The option that names each column.
         optional: Names of columns that may be missing; they are left out then.
+        otherwise: What else may be done where a column is missing, in a sentence, by column.
 
     Raises:
         DataError: If the file cannot be read, a column is missing, or a value is no text and no
@@ -34,7 +38,8 @@ def read(
                 if number is not None:
                     found[name] = known[number]
                 elif name in wanted:
-                    raise columns_.missing(name, wanted[name], known, path.name)
+                    advice = (otherwise or {}).get(name, "")
+                    raise columns_.missing(name, wanted[name], known, path.name, advice)
             table = file.read(columns=list(dict.fromkeys(found.values())))
     except (pyarrow.ArrowException, OSError) as error:
         raise DataError(
