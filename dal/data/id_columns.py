@@ -1,21 +1,23 @@
 """Ids from a column of a dataset, as text."""
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from dal.errors import DataError
+from dal.extraction.items import row_name
 
 MAX_SHOWN = 3
 
 
-def read(dataset: Any, column: str, where: str) -> list[str]:
+def read(dataset: Any, column: str, where: str, lines: Sequence[int] | None = None) -> list[str]:
     """The id of each row, in the words of the user.
 
     Args:
         dataset: Of the ``datasets`` library.
         column: The column, which exists, of strings or integers.
         where: What to call the rows in a message.
+        lines: The line of a file where each of them starts, if they are in a file with lines.
 
     Raises:
         DataError: If the column holds anything else, a cell is empty, or an id is not unique.
@@ -31,7 +33,8 @@ def read(dataset: Any, column: str, where: str) -> list[str]:
     if empty:
         raise DataError(
             f"{expected}, got an empty cell in {len(empty):,} of {len(values):,} rows, the first "
-            f"in row {empty[0]}. Fill them in, or name another column with data.id_column=NAME."
+            f"in {row_name(empty[0], lines)}. Fill them in, or name another column with "
+            "data.id_column=NAME."
         )
     if kind not in ("string", "large_string") and not kind.startswith(("int", "uint")):
         raise DataError(

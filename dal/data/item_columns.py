@@ -1,6 +1,6 @@
 """The columns of a dataset: items, their labels, and their ids."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from dal.data import id_columns, labels
@@ -14,10 +14,12 @@ class Rows(NamedTuple):
     Attributes:
         dataset: Of the ``datasets`` library.
         where: What to call the split in a message.
+        lines: The line of a file where each row starts, if they are in a file with lines.
     """
 
     dataset: Any
     where: str
+    lines: Sequence[int] | None = None
 
 
 class ItemColumns:
@@ -101,8 +103,9 @@ class ItemColumns:
         return Labeling(labels.number(names, self._train_classes, rows.where), self._train_classes)
 
     def _class_names(self, rows: Rows) -> tuple[list[str | None], Any]:
-        feature = rows.dataset.features[self.label]
-        return labels.class_names(rows.dataset[self.label][:], feature, rows.where), feature
+        dataset, where, lines = rows
+        feature = dataset.features[self.label]
+        return labels.class_names(dataset[self.label][:], feature, where, lines), feature
 
     def ids(self, rows: Rows) -> list[str] | None:
         """The ids of a split, if there is a column of them.
@@ -110,4 +113,6 @@ class ItemColumns:
         Raises:
             DataError: If one is missing, no id, or not unique.
         """
-        return None if self.id is None else id_columns.read(rows.dataset, self.id, rows.where)
+        if self.id is None:
+            return None
+        return id_columns.read(rows.dataset, self.id, rows.where, rows.lines)

@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from dal.data import splits as split_names
 from dal.data import text_rows, texts
 from dal.data.item_columns import ItemColumns, Rows
@@ -83,7 +81,6 @@ class TextFile:
         for files_of_split in local:
             _ = files_of_split.stamp  # first: a file written meanwhile is noticed next time
         parts, rows = self._read(split)
-        lines = parts[0].lines if len(parts) == 1 else None
         return texts.open_split(
             split,
             rows,
@@ -91,7 +88,6 @@ class TextFile:
             lambda train: self._read(train)[1],
             local,
             notes=text_rows.notes(parts),
-            lines=None if lines is None else np.array(lines),
         )
 
     def passed_over(self) -> str:
@@ -110,7 +106,8 @@ class TextFile:
         paths = [self._folder / name for name in self._files(split)]
         parts = [text_rows.read(path, self.columns) for path in paths]
         where = " and ".join(map(str, paths))
-        return parts, Rows(text_rows.dataset(parts, self.columns), where)
+        lines = parts[0].lines if len(parts) == 1 else None
+        return parts, Rows(text_rows.dataset(parts, self.columns), where, lines)
 
     @property
     def _folder(self) -> Path:
@@ -144,7 +141,8 @@ class TextFile:
                 "one, or name it with its ending, as in data.splits.train=train.csv."
             )
         if not found:
-            kept = [*files.walk(self.path, depth=0)[0][2], *files.walk(self.path, depth=0)[0][1]]
+            _, folders, names = files.walk(self.path, depth=0)[0]
+            kept = [name for name in (*names, *folders) if not name.startswith(".")]
             remedy = split_names.REMEDY
             if not everything or any("-of-" in name for name in kept):
                 remedy += (

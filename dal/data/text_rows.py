@@ -12,6 +12,7 @@ from dal.data.tables import columns as columns_
 from dal.data.tables import delimited, json_records, kinds, parquet, text_files
 from dal.data.tables.json_records import MISSING
 from dal.errors import DataError
+from dal.extraction.items import row_name
 
 GZIP, GZIP_START = ".gz", b"\x1f\x8b"
 MAX_NUL = 0.1  # of a file's characters; UTF-16 without a mark at its start has more
@@ -168,8 +169,8 @@ def _texts(
     for row, value in enumerate(known):
         if value is not None and (isinstance(value, bool) or not isinstance(value, SCALARS)):
             raise DataError(
-                f"Expected a text in the column '{column}' of {_place(path, row, lines)}, got "
-                f"{_kind(value)}. Write it in quotes, or null if there is none."
+                f"Expected a text in the column '{column}', {row_name(row, lines)} of "
+                f"{path.name}, got {_kind(value)}. Write it in quotes, or null if there is none."
             )
     return [None if value is None else str(value) for value in known]
 
@@ -180,15 +181,9 @@ def _check_values(
     for row, value in enumerate(values):
         if value is not None and not isinstance(value, SCALARS):
             raise DataError(
-                f"Expected a text or a number in the column '{column}' of "
-                f"{_place(path, row, lines)}, got {_kind(value)}."
+                f"Expected a text or a number in the column '{column}', "
+                f"{row_name(row, lines)} of {path.name}, got {_kind(value)}."
             )
-
-
-def _place(path: Path, row: int, lines: Sequence[int] | None) -> str:
-    """Where a row is, for a message."""
-    line = "" if lines is None else f" (line {lines[row]})"
-    return f"{path.name}, row {row}{line}"
 
 
 def _kind(value: object) -> str:

@@ -12,7 +12,6 @@ from dal.runtime.files import LocalFiles
 
 KINDS = ("string", "large_string", "string_view")
 NUL = "\0"
-MAX_SHOWN = 40  # characters of a text in a message
 
 
 class Texts(Sequence[str]):
@@ -52,7 +51,7 @@ def open_split(
     read: Callable[[str], Rows],
     local: list[LocalFiles],
     fingerprint: Mapping[str, Any] | None = None,
-    **known: Any,
+    notes: Sequence[str] = (),
 ) -> ItemSplit:
     """The texts of a split, with their labels and ids where there are any.
 
@@ -64,7 +63,7 @@ def open_split(
         local: The user's own files that it was made from.
         fingerprint: What the texts of another dataset differ in, in plain values; if not given,
             their contents say that.
-        known: What else is known of the split, see :class:`ItemSplit`.
+        notes: What else the user should know of the split.
 
     Raises:
         DataError: If the column holds no texts, or a label or an id is not as expected.
@@ -77,7 +76,6 @@ def open_split(
         context = contents.context(numbers, ids)
         own = ReadContents(partial(contents.digests_of_texts, texts), context)
     classes = {} if class_names is None else {"classes": class_names}
-    notes = known.pop("notes", [])
     return ItemSplit(
         items=texts,
         noun="text",
@@ -89,7 +87,7 @@ def open_split(
         where=rows.where,
         contents=own,
         notes=[*notes, *_notes(rows, columns.item)],
-        **known,
+        lines=rows.lines,
     )
 
 
