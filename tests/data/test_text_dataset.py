@@ -14,7 +14,7 @@ from dal.data import Embedded, TextDataset, TextFile
 from dal.errors import ConfigError, DataError
 from dal.extraction import extractor, hub
 from tests.images import Recorder, computed_rows
-from tests.texts import letter_extractor
+from tests.letters import letter_extractor
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 STRING, KINDS = Value("string"), ClassLabel(names=["ant", "bee"])
@@ -100,7 +100,8 @@ def test_datasets_that_are_not_as_expected(
     kwargs: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     path = save(tmp_path / "data", "disk", {"train": part(["a", "b"], name=["x", "x"])})
-    items = TextDataset(**({"path": path, "splits": TRAIN} | kwargs))
+    arguments: dict[str, Any] = {"path": path, "splits": TRAIN} | kwargs
+    items = TextDataset(**arguments)
     with pytest.raises(DataError, match=message):
         items.open(str(items.splits["train"]))
 

@@ -13,7 +13,7 @@ from pyarrow import parquet
 from dal.data import Embedded, TextFile
 from dal.errors import ConfigError, DataError
 from dal.extraction.items import ItemSplit, MissingSplitError
-from tests.texts import letter_extractor
+from tests.letters import letter_extractor
 
 ALL = {"train": "train", "test": None}
 

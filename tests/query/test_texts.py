@@ -11,7 +11,7 @@ import pytest
 from datasets import Dataset
 
 from dal import extract, query, train
-from tests.texts import save_backbone
+from tests.letters import save_backbone
 
 Command = Callable[..., tuple[int, str, str]]
 LETTERS = ["--config-dir", "cfg", "backbone=letters", "extraction.num_workers=0"]

@@ -13,7 +13,7 @@ from dal.extraction import Encoder, FeatureCache, FeatureExtractor
 from dal.runtime.files import LocalFiles
 from tests.images import CPU, Recorder
 
-BACKBONE = "_target_: tests.texts.Letters\n"
+BACKBONE = "_target_: tests.letters.Letters\n"
 
 
 class LetterReader:
