@@ -36,6 +36,8 @@ class ImageDataset:
         ConfigError: If neither ``id`` nor ``path`` is given, or ``path`` is empty.
     """
 
+    noun = "image"
+
     def __init__(
         self,
         id: str | None = None,  # noqa: A002

@@ -183,9 +183,11 @@ class Items(Protocol):
     """Splits of items. The extractor turns them into features.
 
     Attributes:
+        noun: What one of the items is called, as in :class:`ItemSplit`.
         splits: The names of ``"train"`` and ``"test"``; None if there is no such split.
     """
 
+    noun: str
     splits: dict[str, str | None]
 
     def request(self, split: str) -> dict[str, Any]:
