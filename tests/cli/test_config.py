@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from dal.cli import config, config_errors
 from dal.data import Embedded
 from dal.errors import ConfigError, did_you_mean
-from dal.extraction import Backbone
+from dal.extraction import Backbone, TextBackbone
 
 GROUPS = (
     *("data", "backbone", "extraction", "head", "strategy"),
@@ -22,10 +22,15 @@ OPTIONS = [
 # What an option needs that only its user knows.
 EXTRA = {
     ("data", "arrays"): ["data.path=DIR"],
+    ("data", "texts"): ["data.path=DIR"],
+    ("data", "text_dataset"): ["data.path=DIR"],
     ("data", "imagefolder"): ["data.path=DIR"],
     ("data", "dataset"): ["data.path=DIR"],
     ("backbone", "transformers"): ["backbone.id=owner/name"],
+    ("backbone", "text_transformers"): ["backbone.id=owner/name"],
 }
+
+TEXTS = {"banking77": 100, "clinc150": 150, "trec": 10, "ag_news": 10, "dbpedia": 10}
 
 
 def composed(*overrides: str) -> DictConfig:
@@ -53,8 +58,12 @@ def test_every_option_composes_and_constructs(group: str, option: str, tmp_path:
     source = datamodule.source
     assert isinstance(source, Embedded) == bool(cfg.backbone)
     if isinstance(source, Embedded):
-        assert isinstance(source.extractor.backbone, Backbone)
-        assert source.extractor.backbone.transform.crop == cfg.backbone.transform.crop
+        backbone = source.extractor.backbone
+        if isinstance(backbone, Backbone):
+            assert backbone.transform.crop == cfg.backbone.transform.crop
+        else:
+            assert isinstance(backbone, TextBackbone)
+            assert backbone.prefix == cfg.backbone.prefix
     head = instantiate(cfg.head)(num_features=3, num_classes=2)
     assert head.configure_optimizers()["lr_scheduler"].T_max == cfg.trainer.max_epochs
 
@@ -130,6 +139,16 @@ def test_the_nine_experiments(experiment: str, num_init: int, acq_size: int) -> 
     assert len(cfg.backbone.revision) == 40
 
 
+@pytest.mark.parametrize(("experiment", "size"), list(TEXTS.items()))
+def test_the_five_experiments_with_texts(experiment: str, size: int) -> None:
+    cfg = composed(f"+experiment={experiment}")
+    assert cfg.al == {"num_init": size, "acq_size": size, "num_acq": 20, "init": "random"}
+    assert cfg.backbone.id == "sentence-transformers/all-MiniLM-L6-v2"
+    assert cfg.data._target_ == "dal.data.TextDataset"
+    assert len(cfg.data.revision) == 40
+    assert cfg.data.scale == "auto"  # its features have another norm than those of DINOv2
+
+
 def test_a_backbone_is_chosen_by_name_or_folder() -> None:
     cfg = composed("+experiment=imagenet", "backbone=dinov2_vitl14", "backbone.weights=/w")
     assert (cfg.backbone.id, cfg.backbone.weights) == ("facebook/dinov2-large", "/w")
@@ -137,9 +156,10 @@ def test_a_backbone_is_chosen_by_name_or_folder() -> None:
 
 
 def test_the_papers_features_are_left_as_they_are_and_others_are_scaled() -> None:
-    nine = [option for group, option in OPTIONS if group == "experiment" and option != "digits"]
+    own = {"digits", *TEXTS}
+    nine = [option for group, option in OPTIONS if group == "experiment" and option not in own]
     assert len(nine) == 9
     assert {composed(f"+experiment={name}").data.scale for name in nine} == {"none"}
     assert composed("+experiment=cifar10", "data.scale=auto").data.scale == "auto"
-    for data in ("arrays", "imagefolder", "dataset"):
+    for data in ("arrays", "imagefolder", "dataset", "texts", "text_dataset"):
         assert composed(f"data={data}").data.scale == "auto"
