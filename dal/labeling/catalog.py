@@ -8,7 +8,7 @@ from typing import Any
 from dal.data import Embedded, Source
 from dal.errors import DataError
 from dal.extraction.entry import Entry
-from dal.labeling import thumbnails
+from dal.labeling import spreadsheet, thumbnails
 from dal.labeling.picks import Pick
 
 
@@ -91,12 +91,12 @@ class Catalog:
             name: Its id.
             known: What is known of it: see :class:`Pick`.
         """
-        path = self.path(name)
+        path, text = self.path(name), self.text(name)
         return Pick(
             rank=rank,
             id=name,
             path=None if path is None else str(path),
-            text=self.text(name),
+            text=None if text is None else spreadsheet.shorten(text),
             thumbnail=self.jpeg(name, thumbnails.THUMBNAIL),
             **known,
         )

@@ -34,7 +34,7 @@ def to_label(picks: Sequence[Pick]) -> bytes:
     for pick in picks:
         texts = [mark(pick.id)]
         texts += [mark(pick.path or "")] * has_path
-        texts += [mark(_shorten(pick.text or ""))] * has_text
+        texts += [mark(shorten(pick.text or ""))] * has_text
         texts += [mark(pick.predicted or "")]
         numbers = [_decimal(pick.confidence, ".4f"), _decimal(pick.score, ".6g")]
         writer.writerow([pick.rank, *texts, *numbers, ""])
@@ -64,7 +64,8 @@ def unmark(cell: str) -> str:
     return cell.removeprefix("'")
 
 
-def _shorten(text: str) -> str:
+def shorten(text: str) -> str:
+    """The text, cut where a cell of a table or a page that people look at could not hold it."""
     return text if len(text) <= MAX_CELL else f"{text[:MAX_CELL]} …"
 
 

@@ -22,11 +22,15 @@ OPTIONS = [
 # What an option needs that only its user knows.
 EXTRA = {
     ("data", "arrays"): ["data.path=DIR"],
+    ("data", "texts"): ["data.path=DIR"],
+    ("data", "text_dataset"): ["data.path=DIR"],
     ("data", "imagefolder"): ["data.path=DIR"],
     ("data", "dataset"): ["data.path=DIR"],
     ("backbone", "transformers"): ["backbone.id=owner/name"],
     ("backbone", "text_transformers"): ["backbone.id=owner/name"],
 }
+
+TEXTS = {"banking77": 100, "clinc150": 150, "trec": 10, "ag_news": 10, "dbpedia": 10}
 
 
 def composed(*overrides: str) -> DictConfig:
@@ -135,6 +139,16 @@ def test_the_nine_experiments(experiment: str, num_init: int, acq_size: int) -> 
     assert len(cfg.backbone.revision) == 40
 
 
+@pytest.mark.parametrize(("experiment", "size"), list(TEXTS.items()))
+def test_the_five_experiments_with_texts(experiment: str, size: int) -> None:
+    cfg = composed(f"+experiment={experiment}")
+    assert cfg.al == {"num_init": size, "acq_size": size, "num_acq": 20, "init": "random"}
+    assert cfg.backbone.id == "sentence-transformers/all-MiniLM-L6-v2"
+    assert cfg.data._target_ == "dal.data.TextDataset"
+    assert len(cfg.data.revision) == 40
+    assert cfg.data.scale == "auto"  # its features have another norm than those of DINOv2
+
+
 def test_a_backbone_is_chosen_by_name_or_folder() -> None:
     cfg = composed("+experiment=imagenet", "backbone=dinov2_vitl14", "backbone.weights=/w")
     assert (cfg.backbone.id, cfg.backbone.weights) == ("facebook/dinov2-large", "/w")
@@ -142,9 +156,10 @@ def test_a_backbone_is_chosen_by_name_or_folder() -> None:
 
 
 def test_the_papers_features_are_left_as_they_are_and_others_are_scaled() -> None:
-    nine = [option for group, option in OPTIONS if group == "experiment" and option != "digits"]
+    own = {"digits", *TEXTS}
+    nine = [option for group, option in OPTIONS if group == "experiment" and option not in own]
     assert len(nine) == 9
     assert {composed(f"+experiment={name}").data.scale for name in nine} == {"none"}
     assert composed("+experiment=cifar10", "data.scale=auto").data.scale == "auto"
-    for data in ("arrays", "imagefolder", "dataset"):
+    for data in ("arrays", "imagefolder", "dataset", "texts", "text_dataset"):
         assert composed(f"data={data}").data.scale == "auto"

@@ -100,6 +100,18 @@ def test_texts_are_labeled_like_images(source: str, command: Command, tmp_path: 
     assert {row["predicted"] for row in second} <= set(CLASSES)
 
 
+def test_a_text_that_nobody_reads_to_the_end_is_cut_where_people_see_it(
+    command: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "pool.csv").write_text(f"text\n{'word ' * 200_000}\nb\n")
+    data = ["data=texts", "data.path=pool.csv", "extraction.dtype=float32"]
+    status, _, err = command("query", *data, "project=mine", "num=2", *SHORT)
+    assert (status, err) == (0, "")
+    for file in ("to_label.csv", "label_studio.json", "page.html"):
+        content = (tmp_path / "mine" / "round_001" / file).read_text()
+        assert 6_400 <= content.count("word ") < 7_000
+
+
 def test_labels_of_a_file_are_used_as_answers(command: Command, tmp_path: Path) -> None:
     save_table(tmp_path / "pool.csv")
     data = ["data=texts", "data.path=pool.csv", "data.id_column=name", "data.label_column=label"]
