@@ -67,7 +67,7 @@ class Problem(NamedTuple):
 
     @property
     def rank(self) -> int:
-        """r."""
+        """Columns of an embedding, r."""
         return self.factors.shape[-1]
 
     def restricted_to(self, chosen: Tensor) -> "Problem":
