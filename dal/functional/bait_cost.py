@@ -77,7 +77,8 @@ def dual_bytes(sizes: Sizes, item_bytes: int) -> int:
     backward = added * total + 3 * added * (added + of_labeled) + 6 * added**2
     terms = 6 * size * rank
     entries = n * row + max(total * size + terms + max(start, forward), backward)
-    return item_bytes * 2 * n * row + 8 * entries
+    rounded = item_bytes * total * size if item_bytes < 8 else 0
+    return item_bytes * 2 * n * row + rounded + 8 * entries
 
 
 def primal_flops(sizes: Sizes) -> int:

@@ -20,7 +20,7 @@ for all examples from the columns of candidate j in both matrices,
     X = C_{·j} G,   Y = δ (C²)_{·j} G − ½ X Gᵀ Qⱼ G,   C ← C − X Xᵀ,   δ C² ← δ C² − (X Yᵀ + Y Xᵀ).
 
 Columns of the labeled examples enter C² only; none of them is ever asked for. Everything is
-computed in float64.
+computed in float64, but for columns of C².
 
 References:
     [Ash2021] Ash et al. (2021), "Gone Fishing: Neural Active Learning with Fisher Embeddings".
@@ -125,7 +125,7 @@ def select(
         density=1 / ((len(features) + num_labeled) * weight),
     )
     num_forward = min(hyperparameters.oversample * num, len(features))
-    search = _ForwardPass(problem, num_forward)
+    search = _ForwardPass(problem, num_forward, features.dtype)
     for _ in range(num_forward):
         search.add()
     positions = torch.tensor(search.positions, device=features.device)
@@ -180,18 +180,35 @@ def covariances(problem: Problem) -> Tensor:
     return c
 
 
+class ExactTerms(NamedTuple):
+    """P and Q of some candidates from their columns of C.
+
+    Attributes:
+        p: ``(m, r, r)``.
+        q: ``(m, r, r)``.
+        gains: ``(m,)``.
+        columns: Transposed, ``(m, r, n·r)``.
+    """
+
+    p: Tensor
+    q: Tensor
+    gains: Tensor
+    columns: Tensor
+
+
 class _ForwardPass:
     """Adds the candidate that lowers tr(M⁻¹F) most, again and again.
 
     P and Q of all candidates are updated and lose digits, which ``unit`` estimates as in
-    :mod:`dal.functional.bait`. Where these might decide, they are computed again from the columns.
+    :mod:`dal.functional.bait`. So they only propose candidates; P and Q from the columns of these
+    decide.
 
     Attributes:
         positions: Of the candidates added, in that order.
         gains: What each lowered the objective by.
     """
 
-    def __init__(self, problem: Problem, num: int) -> None:
+    def __init__(self, problem: Problem, num: int, dtype: torch.dtype) -> None:
         self.rank, self.density = problem.rank, problem.density
         self.size = problem.num_pool * problem.rank  # N·r
         self.positions: list[int] = []
@@ -201,27 +218,60 @@ class _ForwardPass:
         self.x = self.covariances.new_empty(history, len(self.covariances))  # Xᵀ of the steps
         self.y = self.covariances.new_empty(history, self.size)  # Yᵀ, of the pool alone
         self.is_chosen = torch.zeros(problem.num_pool, dtype=torch.bool, device=self.x.device)
+        self.rounded = self.covariances.to(dtype)
         self._compute_terms()
 
     def add(self) -> None:
         """Adds one candidate."""
-        if self.is_stale or self.num_columns == len(self.x):
+        if self.num_columns == len(self.x):
             self._absorb_steps()
-        gains = self.terms.gains().masked_fill_(self.is_chosen, -torch.inf)
-        rivals = self._rivals(gains)
-        columns = self.columns(rivals).unflatten(0, (-1, self.rank))  # (m, r, n·r)
-        p = torch.stack([c[:, self._own(i)] for c, i in zip(columns, rivals, strict=True)])
-        q = self.density * (columns @ columns.mT)  # (m, r, r)
-        exact = bait_objective.gains(p, q)
-        highest = exact.max()
-        # Of candidates that are equal but for rounding the first.
-        row = int((exact >= highest - 1e-12 * highest.abs()).int().argmax())
-        self._learn_error(rivals, gains[rivals], exact)
+        gains = self._gains()
+        rivals = gains.argmax(keepdim=True)
+        exact = self._exact_terms(rivals)
+        if self._error(rivals, gains, exact) > ERROR_LIMIT and self.num_columns:
+            self._absorb_steps()
+            gains = self._gains()
+            rivals = gains.argmax(keepdim=True)
+            exact = self._exact_terms(rivals)
+            self._error(rivals, gains, exact)
+        row = 0
+        rounding = self.terms.rounding(gains.clamp_min(0))
+        highest = gains + ERROR_MARGIN * self.unit * rounding
+        is_rival = (highest >= exact.gains) & ~self.is_chosen
+        if is_rival.sum() > 1:
+            rivals = is_rival.nonzero().flatten()
+            max_rivals = max(1, MAX_RIVAL_COLUMNS // self.rank)
+            if len(rivals) > max_rivals:
+                rivals = rivals[highest[rivals].topk(max_rivals).indices.sort().values]
+            exact = self._exact_terms(rivals)
+            self._error(rivals, gains, exact)
+            # Of candidates that are equal but for rounding the first.
+            best = exact.gains.max()
+            row = int((exact.gains >= best - 1e-12 * best.abs()).int().argmax())
         position = int(rivals[row])
-        self._update(position, columns[row], p[row], q[row], gains)
+        self._update(position, exact, row, gains)
         self.is_chosen[position] = True
         self.positions.append(position)
-        self.gains.append(float(exact[row]))
+        self.gains.append(float(exact.gains[row]))
+
+    def _gains(self) -> Tensor:
+        """Of all candidates that may be added, from the updated terms, ``(N,)``."""
+        return self.terms.gains().masked_fill_(self.is_chosen, -torch.inf)
+
+    def _exact_terms(self, positions: Tensor) -> ExactTerms:
+        """The terms of some candidates from their columns, for the present M."""
+        columns = self.columns(positions).unflatten(0, (-1, self.rank))  # (m, r, n·r)
+        p = torch.stack([c[:, self._own(i)] for c, i in zip(columns, positions, strict=True)])
+        q = self.density * (columns @ columns.mT)  # (m, r, r)
+        return ExactTerms(p, q, bait_objective.gains(p, q), columns)
+
+    def _error(self, positions: Tensor, gains: Tensor, exact: ExactTerms) -> float:
+        """The largest relative error of the gains of some candidates; ``unit`` learns from it."""
+        error = (gains[positions] - exact.gains).abs()
+        tiny = torch.finfo(error.dtype).tiny
+        rounding = self.terms.take(positions).rounding(exact.gains.clamp_min(0))
+        self.unit = max(self.unit, float((error / rounding.clamp_min(tiny)).max()))
+        return float((error / exact.gains.clamp_min(tiny)).max())
 
     def columns(self, positions: Tensor) -> Tensor:
         """(C_{·i})ᵀ of some candidates for the present M, ``(m·r, n·r)``."""
@@ -244,8 +294,7 @@ class _ForwardPass:
             by_candidate = c[rows].unflatten(1, (-1, rank)).transpose(0, 1)  # (N, b, r)
             q.baddbmm_(by_candidate.mT, by_candidate, alpha=self.density)
         self.terms = CandidateTerms(p, q, *(t.diagonal(dim1=1, dim2=2).sum(-1) for t in (p, q)))
-        self.unit = torch.finfo(p.dtype).eps
-        self.is_stale = False
+        self.unit: float = torch.finfo(p.dtype).eps
         self.num_columns = 0
         self.batch: list[int] = []  # candidates whose columns of δ C² are in `squares`
 
@@ -255,42 +304,26 @@ class _ForwardPass:
         for first in range(0, len(self.covariances), BLOCK_COLUMNS):
             rows = slice(first, first + BLOCK_COLUMNS)
             self.covariances[rows].addmm_(x[:, rows].mT, x[:, : self.size], alpha=-1)
+            self.rounded[rows] = self.covariances[rows]
         self._compute_terms()
 
-    def _rivals(self, gains: Tensor) -> Tensor:
-        """The candidates whose gain may be the highest, given its error; ascending."""
-        error = ERROR_MARGIN * self.unit * self.terms.rounding(gains.clamp_min(0))
-        highest = gains + error
-        rivals = (highest >= (gains - error).max()).nonzero().flatten()
-        max_rivals = max(1, MAX_RIVAL_COLUMNS // self.rank)
-        if len(rivals) > max_rivals:
-            rivals = rivals[highest[rivals].topk(max_rivals).indices.sort().values]
-        return rivals
-
-    def _learn_error(self, rivals: Tensor, gains: Tensor, exact: Tensor) -> None:
-        error = (gains - exact).abs()
-        rounding = self.terms.take(rivals).rounding(exact.clamp_min(0))
-        tiny = torch.finfo(exact.dtype).tiny
-        self.unit = max(self.unit, float((error / rounding.clamp_min(tiny)).max()))
-        self.is_stale = float((error / exact.clamp_min(tiny)).max()) > ERROR_LIMIT
-
-    def _update(self, position: int, c: Tensor, p: Tensor, q: Tensor, gains: Tensor) -> None:
+    def _update(self, position: int, exact: ExactTerms, row: int, gains: Tensor) -> None:
         """Updates P and Q of all candidates for a step.
 
         Args:
             position: Of the candidate that is added.
-            c: Its columns of C, transposed, ``(r, n·r)``.
-            p: Its P, ``(r, r)``.
-            q: Its Q, ``(r, r)``.
+            exact: Its terms, among others.
+            row: Its row in them.
             gains: Of all candidates before the step.
         """
+        p, q, columns = exact.p[row], exact.q[row], exact.columns[row]
         g = bait_inverse.inverse_root(torch.eye(self.rank).to(p) + p)  # (r, r)
         own, done = self._own(position), slice(0, self.num_columns)
         new = slice(self.num_columns, self.num_columns + self.rank)
         square = self._square(position, gains)  # (r, N·r)
         square -= self.y[done, own].mT @ self.x[done, : self.size]
         square -= self.x[done, own].mT @ self.y[done]
-        x = torch.mm(g.mT, c, out=self.x[new])[:, : self.size]
+        x = torch.mm(g.mT, columns, out=self.x[new])[:, : self.size]
         y = torch.mm(g.mT, square, out=self.y[new])
         y -= (g.mT @ q @ g / 2) @ x
         self.num_columns += self.rank
@@ -303,7 +336,8 @@ class _ForwardPass:
         """The candidate's columns of δ C², transposed, without the steps in x, ``(r, N·r)``.
 
         Reading C takes most of the time. So they are computed together with those of the
-        candidates that are best now, one of which is likely to be added next.
+        candidates that are best now, one of which is likely to be added next; and in the dtype of
+        the features, since they only propose candidates.
         """
         if position not in self.batch:
             num = max(1, BATCH_COLUMNS // self.rank)
@@ -312,7 +346,9 @@ class _ForwardPass:
             num_columns, self.num_columns = self.num_columns, 0
             columns = self.columns(torch.tensor(self.batch, device=gains.device))
             self.num_columns = num_columns
-            self.squares = (columns @ self.covariances).mul_(self.density)  # (m·r, N·r)
+            scale = columns.abs().max()  # products of float32 that cannot overflow
+            products = (columns / scale).to(self.rounded) @ self.rounded  # (m·r, N·r)
+            self.squares = products.double().mul_(scale * self.density)
         return self.squares[self._own(self.batch.index(position))].clone()
 
 
