@@ -208,6 +208,8 @@ class _ForwardPass:
         gains: What each lowered the objective by.
     """
 
+    unit: float
+
     def __init__(self, problem: Problem, num: int, dtype: torch.dtype) -> None:
         self.rank, self.density = problem.rank, problem.density
         self.size = problem.num_pool * problem.rank  # N·r
@@ -294,7 +296,7 @@ class _ForwardPass:
             by_candidate = c[rows].unflatten(1, (-1, rank)).transpose(0, 1)  # (N, b, r)
             q.baddbmm_(by_candidate.mT, by_candidate, alpha=self.density)
         self.terms = CandidateTerms(p, q, *(t.diagonal(dim1=1, dim2=2).sum(-1) for t in (p, q)))
-        self.unit: float = torch.finfo(p.dtype).eps
+        self.unit = torch.finfo(p.dtype).eps
         self.num_columns = 0
         self.batch: list[int] = []  # candidates whose columns of δ C² are in `squares`
 

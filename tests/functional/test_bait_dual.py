@@ -198,7 +198,7 @@ print((devices.peak_bytes(cpu) - before) / (bait_cost.dual_bytes(sizes, 4) + scr
     [
         "4000, 16, 10, 20, 4",  # the covariances
         "2000, 16, 10, 1500, 4",  # the labeled examples
-        "2000, 16, 10, 20, 500",  # the backward pass
+        "1200, 16, 10, 20, 400",  # the backward pass
         "1500, 16, 3000, 20, 4",  # the factors
     ],
 )
