@@ -49,13 +49,26 @@ def survivors(problem: Problem, inverse: bait_inverse.Inverse, chosen: Tensor, n
         >>> survivors(start, inverse, torch.tensor([1, 0]), num=1)
         tensor([ True, False])
     """
-    num_chosen, rank = len(chosen), problem.factors.shape[2]
-    size = num_chosen * rank
-    is_kept = torch.ones_like(chosen, dtype=torch.bool)
-    if num == num_chosen:
-        return is_kept
-    n, r = _start(problem, inverse, chosen)  # (n·r, n·r)
-    n_diagonal, r_diagonal = _diagonal_blocks(n, rank), _diagonal_blocks(r, rank)  # (n, r, r)
+    if num == len(chosen):
+        return torch.ones_like(chosen, dtype=torch.bool)
+    return last_of(*_start(problem, inverse, chosen), problem.factors.shape[2], num)
+
+
+def last_of(n: Tensor, r: Tensor, rank: int, num: int) -> Tensor:
+    """The same, from N and R while M contains all n candidates.
+
+    Args:
+        n: N, ``(n·r, n·r)``, float64.
+        r: R, ``(n·r, n·r)``, float64.
+        rank: r of a candidate.
+        num: How many should be left, at most n.
+
+    Memory: 2·n²·r² entries.
+    """
+    size = len(n)
+    num_chosen = size // rank
+    is_kept = torch.ones(num_chosen, dtype=torch.bool, device=n.device)
+    n_diagonal, r_diagonal = diagonal_blocks(n, rank), diagonal_blocks(r, rank)  # (n, r, r)
     x, y = n.new_empty(2, size, (num_chosen - num) * rank)
     for step in range(num_chosen - num):
         least = int(_losses(n_diagonal, r_diagonal).masked_fill_(~is_kept, torch.inf).argmin())
@@ -86,14 +99,19 @@ def _start(
     u = inverse.times(v.transpose(0, 1).flatten(1))  # M₀⁻¹ V, (KD, n·r)
     del v
     s = fisher.projections(features, factors, u).flatten(0, 1)  # A
-    s = (s + s.mT) / 2
-    s.diagonal().add_(1)
-    n = torch.cholesky_inverse(bait_inverse.positive_cholesky(s))
+    n = complement(s)
     u = u @ n  # M⁻¹ V
     return n, u.mT @ (f @ u.to(f.dtype)).double()
 
 
-def _diagonal_blocks(matrix: Tensor, rank: int) -> Tensor:
+def complement(a: Tensor) -> Tensor:
+    """N = (I + A)⁻¹ for A ``(n·r, n·r)``, symmetric but for its rounding."""
+    s = (a + a.mT) / 2
+    s.diagonal().add_(1)
+    return torch.cholesky_inverse(bait_inverse.positive_cholesky(s))
+
+
+def diagonal_blocks(matrix: Tensor, rank: int) -> Tensor:
     """A copy of the r × r blocks on the diagonal, ``(n, r, r)``."""
     num = len(matrix) // rank
     blocks = matrix.view(num, rank, num, rank)

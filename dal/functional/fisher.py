@@ -192,11 +192,30 @@ def gram(features: Tensor, factors: Tensor) -> Tensor:
         tensor([[1., 2.],
                 [2., 4.]])
     """
-    rank = factors.shape[-1]
-    columns = factors.mT.flatten(0, 1)  # (N, K, r) -> (N·r, K)
-    products = (columns @ columns.mT).view(len(features), rank, len(features), rank)
-    products *= (features @ features.mT)[:, None, :, None]  # (N, r, N, r)
-    return products.view(len(columns), len(columns))
+    return cross_gram((features, factors), (features, factors))
+
+
+def cross_gram(rows: tuple[Tensor, Tensor], others: tuple[Tensor, Tensor]) -> Tensor:
+    """VᵢᵀVⱼ as in :func:`gram`, for each row i of the first and each row j of the second.
+
+    Args:
+        rows: Features ``(N, D)`` and factors ``(N, K, r)``.
+        others: Features ``(M, D)`` and factors ``(M, K, r)``.
+
+    Returns:
+        ``(N·r, M·r)``. Memory: that, and N·M entries.
+
+    Example:
+        >>> a = torch.ones(1, 1, 1)
+        >>> cross_gram((torch.tensor([[2.0]]), a), (torch.tensor([[3.0]]), a))
+        tensor([[6.]])
+    """
+    (features, factors), (other_features, other_factors) = rows, others
+    num_rows, num_others, rank = len(features), len(other_features), factors.shape[-1]
+    columns, other_columns = (a.mT.flatten(0, 1) for a in (factors, other_factors))  # (N·r, K)
+    products = (columns @ other_columns.mT).view(num_rows, rank, num_others, rank)
+    products *= (features @ other_features.mT)[:, None, :, None]  # (N, r, M, r)
+    return products.view(len(columns), len(other_columns))
 
 
 def information(*parts: tuple[Tensor, Tensor]) -> Tensor:

@@ -1,9 +1,15 @@
 """BAIT and its approximations: the batch that says most about the last layer."""
 
+from bisect import bisect_right
+from collections.abc import Callable
+from functools import partial
+from typing import ClassVar, NamedTuple
+
 from torch import Tensor
 
-from dal.errors import ConfigError, ResourceError
-from dal.functional import bait, bait_diagonal, fisher
+from dal.errors import ConfigError, ResourceError, did_you_mean
+from dal.functional import bait, bait_cost, bait_diagonal, bait_dual, bait_objective, fisher
+from dal.functional.bait_cost import Sizes
 from dal.functional.bait_objective import Hyperparameters
 from dal.runtime import devices
 from dal.strategies.query import Query
@@ -39,16 +45,63 @@ class FisherStrategy(Strategy):
         self.dtype = floating_type(dtype)
 
 
+class Form(NamedTuple):
+    """A way to compute the same selection.
+
+    Attributes:
+        select: The selection, of the arguments of :func:`dal.functional.bait.select`.
+        flops: Its operations.
+        num_bytes: The memory that it takes beside scratch, in bytes.
+    """
+
+    select: Callable[..., bait_objective.Selection]
+    flops: Callable[[Sizes], int]
+    num_bytes: Callable[[Sizes, int], int]
+
+
+FORMS = {
+    "primal": Form(bait.select, bait_cost.primal_flops, bait_cost.primal_bytes),
+    "dual": Form(bait_dual.select, bait_cost.dual_flops, bait_cost.dual_bytes),
+}
+
+
 class Bait(FisherStrategy):
     """BAIT, exact: no gradient embedding and no information matrix of an example is ever formed.
 
-    Takes the arguments of :class:`FisherStrategy`. Memory: see
-    :func:`dal.functional.bait.peak_entries`; whether the device has it is checked before it is
-    taken.
+    There are two ways to the same selection. The memory of the primal form grows with (K·D)², and
+    that of the dual form with the square of the number of examples times the rank of their
+    information: K − 1 here, c for :class:`BaitExp`. Whether the device has the memory is checked
+    before it is taken; see :mod:`dal.functional.bait_cost`.
+
+    Args:
+        subset_size: As in :class:`FisherStrategy`.
+        lmbda: As in :class:`FisherStrategy`.
+        oversample: As in :class:`FisherStrategy`.
+        fisher_reduction: As in :class:`FisherStrategy`.
+        dtype: As in :class:`FisherStrategy`; the dual form computes in float64 in any case.
+        form: ``"primal"``, ``"dual"``, or ``"auto"`` for the one with fewer operations of those
+            that fit the memory.
 
     References:
         Ash et al. (2021), "Gone Fishing: Neural Active Learning with Fisher Embeddings".
     """
+
+    forms: ClassVar[tuple[str, ...]] = ("primal", "dual")
+
+    def __init__(
+        self,
+        subset_size: int | None = None,
+        lmbda: float = 1.0,
+        oversample: int = 2,
+        fisher_reduction: str = "mean",
+        dtype: str = "float32",
+        form: str = "auto",
+    ) -> None:
+        super().__init__(subset_size, lmbda, oversample, fisher_reduction, dtype)
+        names = ("auto", *self.forms)
+        if form not in names:
+            raise ConfigError(f"Unknown `form` '{form}'. {did_you_mean(form, names)}")
+        self.form = form
 
     def factors(self, probs: Tensor) -> Tensor:
         """A of every row, ``(N, K, r)``, from its class probabilities ``(N, K)``."""
@@ -61,8 +114,8 @@ class Bait(FisherStrategy):
             ResourceError: If the device has too little memory.
         """
         labeled_factors = self.factors(query.labeled_probs.to(self.dtype))
-        self._check_memory(query, *labeled_factors.shape[1:])
-        selected = bait.select(
+        form = self._choose_form(query, *labeled_factors.shape[1:])
+        selected = FORMS[form].select(
             query.pool_embeddings.to(self.dtype),
             query.map_pool(lambda probs: self.factors(probs.to(self.dtype))),
             query.labeled_embeddings.to(self.dtype),
@@ -70,10 +123,14 @@ class Bait(FisherStrategy):
             query.num,
             self.hyperparameters,
         )
-        return Selection(selected.positions, selected.gains)
+        derived: dict[str, float | int | str] = {"form": form} if len(self.forms) > 1 else {}
+        return Selection(selected.positions, selected.gains, derived)
 
-    def _check_memory(self, query: Query, num_classes: int, rank: int) -> None:
-        fixed, per_row = bait.peak_entries(
+    def _choose_form(self, query: Query, num_classes: int, rank: int) -> str:
+        """The form that computes the selection: of those that fit, the one with least to do."""
+        num_pool, available = len(query.pool), devices.available_bytes(query.device)
+        sizes = Sizes(
+            num_pool,
             query.embedding_size,
             num_classes,
             rank,
@@ -81,27 +138,46 @@ class Bait(FisherStrategy):
             query.num,
             self.hyperparameters.oversample,
         )
-        num_rows, entry = len(query.pool), self.dtype.itemsize
         scratch = bait.NUM_CHUNKS * fisher.scratch_bytes(query.device)
-        needed = entry * (fixed + per_row * num_rows) + scratch
-        available = devices.available_bytes(query.device)
-        if needed <= available:
-            return
-        fitting = ((available - scratch) // entry - fixed) // per_row
-        advice = "Choose strategy=bait_binary, whose memory does not grow with the classes"
-        if fitting >= query.num:
-            advice += f", or let it choose from a part: strategy.subset_size={fitting}"
-        raise ResourceError(
-            f"{type(self).__name__} needs {devices.shown(needed)} for {num_rows} × "
-            f"{query.embedding_size} features and {query.num_classes} classes, and "
-            f"{query.device} has {devices.shown(available)}. {advice}."
+
+        def needed(form: str, num_pool: int) -> int:
+            of_pool = sizes._replace(num_pool=num_pool)
+            return FORMS[form].num_bytes(of_pool, self.dtype.itemsize) + scratch
+
+        allowed = self.forms if self.form == "auto" else (self.form,)
+        fitting = [form for form in allowed if needed(form, num_pool) <= available]
+        if fitting:
+            return min(fitting, key=lambda form: FORMS[form].flops(sizes))
+        shown = ", ".join(
+            f"{devices.shown(needed(form, num_pool))} in its {form} form" for form in allowed
         )
+        raise ResourceError(
+            f"{type(self).__name__} needs memory for {num_pool} × {query.embedding_size} features "
+            f"and {query.num_classes} classes: {shown}; {query.device} has "
+            f"{devices.shown(available)}. {self._advice(sizes, needed, available)}."
+        )
+
+    def _advice(self, sizes: Sizes, needed: Callable[[str, int], int], available: int) -> str:
+        """What to do where a selection does not fit; ``needed`` are bytes by form and pool size."""
+        advice = "Choose strategy=bait_binary, whose memory does not grow with the classes"
+        sizes_of_pool = range(sizes.num_pool + 1)
+        largest = {
+            form: bisect_right(sizes_of_pool, available, key=partial(needed, form)) - 1
+            for form in self.forms
+        }
+        form = max(self.forms, key=largest.__getitem__)
+        if largest[form] < sizes.num:
+            return advice
+        options = [] if self.form in ("auto", form) else [f"strategy.form={form}"]
+        if largest[form] < sizes.num_pool:
+            options.append(f"strategy.subset_size={largest[form]}")
+        return f"{advice}, or what fits in the {form} form: {' '.join(options)}"
 
 
 class BaitExp(Bait):
     """BAIT (Exp): the expectation over the most probable classes only.
 
-    Takes the arguments of :class:`FisherStrategy`, and:
+    In its dual form the number of classes hardly matters.
 
     Args:
         subset_size: As in :class:`FisherStrategy`.
@@ -110,6 +186,7 @@ class BaitExp(Bait):
         fisher_reduction: As in :class:`FisherStrategy`.
         dtype: As in :class:`FisherStrategy`.
         top_classes: Their number c; the paper finds 2 enough. With c = K it is :class:`Bait`.
+        form: As in :class:`Bait`.
 
     References:
         Huseljic et al. (2024), "Fast Fishing", section 5.1.
@@ -123,8 +200,9 @@ class BaitExp(Bait):
         fisher_reduction: str = "mean",
         dtype: str = "float32",
         top_classes: int = 2,
+        form: str = "auto",
     ) -> None:
-        super().__init__(subset_size, lmbda, oversample, fisher_reduction, dtype)
+        super().__init__(subset_size, lmbda, oversample, fisher_reduction, dtype, form)
         if top_classes < 1:
             raise ConfigError(f"Expected `top_classes` of at least 1, got {top_classes}.")
         self.top_classes = top_classes
@@ -146,11 +224,24 @@ class BaitExp(Bait):
 class BaitBinary(Bait):
     """BAIT (Binary): as if the most probable class against the rest were the task.
 
-    Takes the arguments of :class:`FisherStrategy`. Time and memory do not depend on K.
+    Takes the arguments of :class:`FisherStrategy`. Time and memory do not depend on K. With K = 1
+    the primal form is always the better one.
 
     References:
         Huseljic et al. (2024), "Fast Fishing", section 5.2.
     """
+
+    forms = ("primal",)
+
+    def __init__(
+        self,
+        subset_size: int | None = None,
+        lmbda: float = 1.0,
+        oversample: int = 2,
+        fisher_reduction: str = "mean",
+        dtype: str = "float32",
+    ) -> None:
+        super().__init__(subset_size, lmbda, oversample, fisher_reduction, dtype)
 
     def factors(self, probs: Tensor) -> Tensor:
         """A of every row, ``(N, 1, 1)``, from its class probabilities ``(N, K)``."""

@@ -92,32 +92,61 @@ def test_a_subset_is_a_pool_of_its_own() -> None:
     assert torch.equal(picked, subset[Bait()(query(pool[subset], 3)).positions])
 
 
+@pytest.mark.parametrize("name", ["bait", "bait_exp"])
+@pytest.mark.parametrize("form", ["primal", "dual"])
+@pytest.mark.parametrize("seed", range(3))
+def test_both_forms_pick_what_the_definition_picks(name: str, form: str, seed: int) -> None:
+    pool = drawn_pool(60, seed)
+    expected = reference.selections[name](query(pool, 5, seed=seed))
+    picked = CLASSES[name](form=form)(query(pool, 5, seed=seed))
+    assert picked.positions.tolist() == list(expected)
+    assert picked.derived == {"form": form}
+
+
+@pytest.mark.parametrize(("num_rows", "form"), [(4, "dual"), (2000, "primal")])
+def test_the_cheaper_form_is_taken(num_rows: int, form: str) -> None:
+    picked = BaitExp()(query(drawn_pool(num_rows, 0, num_features=8), 2, num_classes=6))
+    assert picked.derived == {"form": form}
+
+
 @pytest.mark.parametrize("make", [Bait, BaitExp])
 def test_too_little_memory_is_refused_before_the_work(
     make: Callable[..., Strategy], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def worked(*_: object) -> None:
-        raise AssertionError
-
     asked = query(drawn_pool(500, 0), 4)
     scratch = bait.NUM_CHUNKS * fisher.scratch_bytes(asked.device)
-    monkeypatch.setattr(bait, "select", worked)
     monkeypatch.setattr(devices, "available_bytes", lambda _: scratch + 40_000)
     with pytest.raises(ResourceError) as caught:
         make()(asked)
     message = str(caught.value)
-    assert f"{make.__name__} needs 0.1 GiB for 500 × 4 features and 3 classes" in message
+    assert f"{make.__name__} needs memory for 500 × 4 features and 3 classes: 0.1 GiB" in message
     assert "strategy=bait_binary" in message
+    assert "what fits in the primal form: strategy.subset_size=" in message
     assert "pool_features" not in vars(asked)
     subset = int(message.rpartition("subset_size=")[2].rstrip("."))
-    monkeypatch.undo()
-    monkeypatch.setattr(devices, "available_bytes", lambda _: scratch + 40_000)
     assert len(make(subset_size=subset)(query(drawn_pool(500, 0), 4)).positions) == 4
     with pytest.raises(ResourceError):
         make(subset_size=subset + 1)(query(drawn_pool(500, 0), 4))
     monkeypatch.setattr(devices, "available_bytes", lambda _: scratch + 1_000)
     with pytest.raises(ResourceError, match=r"with the classes\.$"):
         make()(query(drawn_pool(500, 0), 4))
+
+
+def test_a_form_that_does_not_fit_names_the_one_that_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The dual form where classes are many, the primal one where examples are many."""
+    many_classes = query(drawn_pool(40, 0, num_features=64), 4, num_classes=50)
+    many_examples = query(drawn_pool(4000, 0), 4)
+    scratch = bait.NUM_CHUNKS * fisher.scratch_bytes(many_classes.device)
+    monkeypatch.setattr(devices, "available_bytes", lambda _: scratch + 2**23)
+    with pytest.raises(ResourceError, match=r"in the dual form: strategy\.form=dual\.$"):
+        BaitExp(form="primal")(many_classes)
+    with pytest.raises(ResourceError, match=r"in the primal form: strategy\.form=primal\.$"):
+        BaitExp(form="dual")(many_examples)
+    assert BaitExp()(many_classes).derived == {"form": "dual"}
+    assert BaitExp()(many_examples).derived == {"form": "primal"}
+    monkeypatch.setattr(devices, "available_bytes", lambda _: scratch + 2**18)
+    with pytest.raises(ResourceError, match=r"strategy\.form=dual strategy\.subset_size=\d+\.$"):
+        BaitExp(form="primal")(many_classes)
 
 
 @pytest.mark.parametrize(
@@ -128,6 +157,7 @@ def test_too_little_memory_is_refused_before_the_work(
         (BaitDiagonal, {"fisher_reduction": "max"}, "'mean' or 'sum', got 'max'"),
         (BaitDiagonal, {"candidate": "half"}, "`candidate` of 'diagonal' or 'full', got 'half'"),
         (Bait, {"dtype": "float16"}, "Unknown `dtype` 'float16'. Did you mean 'float64'"),
+        (Bait, {"form": "duel"}, "Unknown `form` 'duel'. Did you mean 'dual'"),
         (BaitExp, {"top_classes": 0}, "`top_classes` of at least 1"),
         (Random, {"subset_size": 0}, "`subset_size` of at least 1"),
     ],
