@@ -151,7 +151,10 @@ def floor_flops(name: str, problem: Problem, strategy: "Strategy") -> float:
     if name == "bait_diagonal":
         return logits + 2 * n * k * d + 4 * n * k * d  # F, and every gain once
     if name == "badge":
-        return logits + 2 * b * n * (k + d)
+        from dal.functional import seeding
+
+        is_small = n <= seeding.SMALL_POOL  # otherwise only proposals meet the centres
+        return logits + (2 * b * n * (k + d) if is_small else 0)
     if name == "batch_bald":
         return logits * (1 + getattr(strategy, "num_samples", 0))
     if name == "tcm":

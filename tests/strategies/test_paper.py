@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dal.errors import ConfigError, ResourceError
-from dal.functional import bait, fisher
+from dal.functional import bait, fisher, seeding
 from dal.runtime import devices
 from dal.strategies import (
     Badge,
@@ -37,6 +37,24 @@ def test_picks_what_its_definition_picks(name: str, seed: int) -> None:
     pool = drawn_pool(60, seed)
     expected = reference.selections[name](query(pool, 5, seed=seed))
     picked = CLASSES[name](dtype="float64")(query(pool, 5, seed=seed))
+    assert picked.positions.tolist() == list(expected)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_badge_draws_by_rejection_from_large_pools(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seeding, "SMALL_POOL", 59)
+    asked = query(drawn_pool(60, seed), 5, seed=seed)
+    expected = reference.badge_by_rejection(
+        asked.pool_probs.double(),
+        asked.pool_features.double(),
+        5,
+        torch.Generator().manual_seed(seed),
+        seeding.NUM_PROPOSALS,
+        60 * seeding.MAX_REJECTED_SHARE,
+    )
+    picked = Badge(dtype="float64")(query(drawn_pool(60, seed), 5, seed=seed))
     assert picked.positions.tolist() == list(expected)
 
 
