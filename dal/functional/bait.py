@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dal.functional import bait_backward, bait_blocks, bait_inverse, bait_objective, fisher
+from dal.functional import bait_backward, bait_blocks, bait_inverse, bait_objective
 from dal.functional.bait_objective import (
     DEFAULT,
     CandidateTerms,
