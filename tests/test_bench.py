@@ -108,3 +108,16 @@ def test_an_extraction_prints_its_share_of_bare(capsys: pytest.CaptureFixture[st
     assert isinstance(ratio, float)
     assert ratio > 0
     assert "dal, files to cache" in capsys.readouterr().out
+
+
+def test_an_extraction_of_texts_prints_its_share_of_bare(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = ["--texts", "9", "--hidden", "8", "--layers", "1", "--repeat", "1"]
+    figures = run("extract_texts", *arguments, "--batch-size", "2", "--accelerator", "cpu")
+    ratio, padding = figures["ratio"], figures["padding"]
+    assert isinstance(ratio, float)
+    assert isinstance(padding, float)
+    assert ratio > 0
+    assert 0 < padding < 0.5
+    assert "dal, file to cache" in capsys.readouterr().out

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 import dal.bench
-from dal.bench import extract, fit, select
+from dal.bench import extract, extract_texts, fit, select
 from dal.errors import DalError
 
 
@@ -16,7 +16,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     root = argparse.ArgumentParser(prog="python -m dal.bench", description=dal.bench.__doc__)
     commands = root.add_subparsers(dest="command", required=True)
-    for module in (fit, select, extract):
+    for module in (fit, select, extract, extract_texts):
         name = module.__name__.rpartition(".")[2]
         command = commands.add_parser(
             name,

@@ -18,7 +18,7 @@ from dal.bench.timing import in_turns, positive
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from dal.extraction import Backbone, Transform
+    from dal.extraction import Backbone, Encoder, Transform
     from dal.extraction.images.backbone import ImageEncoder
 
 HELP = "features from JPEG files, against bare forward passes over tensors in memory"
@@ -53,7 +53,8 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, object]:
         folder = Path(name)
         backbone = _backbone(folder / "weights", args.hidden, args.layers)
         _write_images(folder / "images" / "train" / "class", args.images)
-        encoder, device = _placed(backbone, args.accelerator)
+        encoder = backbone.load()
+        device = place(encoder, args.accelerator)
         ready = _ready(folder / "images", encoder.transform, args.batch_size)
         bare, ours = in_turns(
             [
@@ -121,12 +122,14 @@ def _write_images(folder: Path, num: int) -> None:
         Image.fromarray(noise).filter(ImageFilter.GaussianBlur(2)).save(file, quality=90)
 
 
-def _placed(backbone: "Backbone", accelerator: str) -> tuple["ImageEncoder", str]:
+def place(encoder: "Encoder", accelerator: str) -> str:
+    """Moves a network to the device that Lightning chooses, and returns the name of the device."""
     from dal.runtime.trainers import DEFAULT_TRAINER, quiet_lightning
 
     with quiet_lightning():
         device = DEFAULT_TRAINER(accelerator=accelerator).strategy.root_device
-    return backbone.load().to(device), str(device)
+    encoder.to(device)
+    return str(device)
 
 
 def _ready(images: Path, transform: "Transform", batch_size: int) -> "Tensor":

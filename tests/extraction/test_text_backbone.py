@@ -1,5 +1,8 @@
 import json
+import pickle
 import shutil
+from collections.abc import Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,7 @@ from transformers import (
 )
 
 from dal.errors import ConfigError, DataError
-from dal.extraction import Backbone, TextBackbone, extractor
+from dal.extraction import Backbone, TextBackbone, extractor, hub
 from tests.images import computed_rows
 from tests.texts import (
     NUM_POSITIONS,
@@ -79,6 +82,15 @@ def test_outputs(bert: Path) -> None:
 def test_a_prefix_is_a_part_of_each_text(bert: Path) -> None:
     with_prefix = [f"query : {text}" for text in TEXTS]
     torch.testing.assert_close(features(bert, prefix="query: "), features(bert, with_prefix))
+
+
+def test_a_reader_reads_the_same_in_another_process(bert: Path) -> None:
+    reader = TextBackbone(weights=bert, max_length=5, prefix="a ").load().reader
+    copy = pickle.loads(pickle.dumps(reader))
+    for text in [*TEXTS, "the card is late is it"]:
+        ours, theirs = reader.read(text), copy.read(text)
+        assert ours.ids.tolist() == theirs.ids.tolist()
+        assert ours.is_cut == theirs.is_cut == (len(token_ids(f"a {text}")) > 5)
 
 
 POOLING = {"word_embedding_dimension": 32, "pooling_mode_cls_token": False}
@@ -199,6 +211,33 @@ def test_a_changed_tokenizer_is_noticed(bert: Path, tmp_path: Path, monkeypatch:
     other = extractor_of(bert, tmp_path / "cache").entry(texts, "train").load()[0]
     assert computed == [2]
     assert not torch.allclose(other[0], other[1])
+
+
+PUBLISHED = [
+    *("config.json", "model.safetensors", "tokenizer.json", "vocab.txt", "sentencepiece.bpe.model"),
+    *("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json"),
+    *("1_Pooling/config.json", "2_Dense/config.json", "2_Dense/pytorch_model.bin"),
+]
+
+
+def test_all_files_come_from_the_hub(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Sequence[str]] = []
+
+    def snapshot(repo: str, revision: str, kind: str, patterns: Sequence[str], **_: Any) -> Path:
+        assert (repo, revision, kind) == ("o/n", "r", "model")
+        asked.append(patterns)
+        return bert
+
+    monkeypatch.setattr(hub, "snapshot", snapshot)
+    backbone = TextBackbone("o/n", "r")
+    assert backbone.load().description() == TextBackbone(weights=bert).load().description()
+    there = [*PUBLISHED, "pytorch_model.bin", "onnx/model.onnx", "README.md"]
+    wanted = [name for name in there if any(fnmatch(name, pattern) for pattern in asked[0])]
+    assert wanted == PUBLISHED
+    for name in PUBLISHED:
+        (bert / name).parent.mkdir(exist_ok=True)
+        (bert / name).touch()
+    assert set(PUBLISHED) <= set(TextBackbone(weights=bert).local_files()[0].names)
 
 
 def test_a_checkpoint_without_a_pooler(tmp_path: Path) -> None:

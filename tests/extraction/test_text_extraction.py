@@ -1,8 +1,5 @@
 """Texts through the extraction: batches by length, the counts of what was cut, resuming."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +11,7 @@ from transformers import BertModel
 
 from dal.data import Embedded
 from dal.errors import ConfigError, DataError
-from dal.extraction import Backbone, FeatureCache, FeatureExtractor, extractor
+from dal.extraction import Backbone, FeatureCache, FeatureExtractor, draft, extractor
 from dal.extraction.inference import Batch, Embedding, PartWriter
 from tests.extraction.test_extractor import Killed
 from tests.images import CPU, computed_rows
@@ -116,41 +113,27 @@ def test_killed_at_any_batch_it_continues_to_the_same_bytes(
     assert entry.manifest["num_cut"] == whole.manifest["num_cut"] > 0
 
 
-def test_two_devices_give_the_same_bytes(bert: Path, make: Make, tmp_path: Path) -> None:
-    script = tmp_path / "both.py"
-    script.write_text(
-        "from functools import partial\n"
-        "from pathlib import Path\n"
-        "import torch\n"
-        "from dal.extraction import extractor\n"
-        "from dal.runtime.trainers import DEFAULT_TRAINER\n"
-        "from tests.extraction.test_text_extraction import TEXTS, Texts, extractor_of\n"
-        "torch.set_num_threads(1)\n"
-        "extractor.SORTED_PART_ROWS = 8\n"
-        "trainer = partial(DEFAULT_TRAINER, accelerator='cpu', devices=2, strategy='ddp')\n"
-        f"made = extractor_of(Path({str(bert)!r}), Path({str(tmp_path / 'both')!r}),\n"
-        "    trainer=trainer, max_length=9)\n"
-        "entry = made.entry(Texts(TEXTS), 'train')\n"
-        "print(f'rows {len(entry)}\\n', end='')\n"  # one write
-    )
-    root = Path(extractor.__file__).parents[2]
-    done = subprocess.run(
-        [sys.executable, str(script)],
-        env=os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
-    assert done.stdout.count(f"rows {len(TEXTS)}") == 2, done.stderr
-    both = make("both", max_length=9).entry(Texts(TEXTS), "train")
-    num_threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as there
-    alone = make("alone", max_length=9).entry(Texts(TEXTS), "train")
-    torch.set_num_threads(num_threads)
-    assert both.manifest["provenance"]["devices"] == 2
-    assert both.manifest["num_cut"] == alone.manifest["num_cut"]
-    assert torch.equal(both.load()[0], alone.load()[0])
+def test_a_part_has_the_same_batches_on_any_of_several_devices(make: Make, tmp_path: Path) -> None:
+    split = Texts(TEXTS).open("train")
+    loaded = make().backbone.load()
+    assert split.contents is not None
+    parts = draft.split_by_content(split.contents.contents, 8)
+    unfinished = draft.Draft(tmp_path / "draft", tmp_path / "entry", {}, parts)
+    found: dict[int, dict[int, list[Batch]]] = {}
+    for world_size, rank in ((1, 0), (2, 0), (2, 1)):
+        module = Embedding(loaded, split, unfinished, 3, 0)
+        module._trainer = type("T", (), {"world_size": world_size, "global_rank": rank})()
+        loader = module.predict_dataloader()
+        batches = list(loader)
+        assert len(batches) == len(loader)
+        for batch in batches:
+            found.setdefault(world_size, {}).setdefault(batch.part, []).append(batch)
+    assert len(parts) > 3
+    assert found[1].keys() == found[2].keys() == set(range(len(parts)))
+    for part, alone in found[1].items():
+        assert [batch.rows for batch in found[2][part]] == [batch.rows for batch in alone]
+        for one, other in zip(alone, found[2][part], strict=True):
+            assert torch.equal(one.input["input_ids"], other.input["input_ids"])
 
 
 def test_texts_that_are_cut_are_counted(make: Make) -> None:
