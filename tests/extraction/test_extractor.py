@@ -51,6 +51,7 @@ def test_features_are_those_of_one_image_at_a_time(make: Make, images: Path, wei
     assert labels.tolist() == [int(Path(name).parent.name == "bee") for name in names]
     assert entry.manifest["class_names"] == ["ant", "bee"]
     assert entry.manifest["settings"]["precision"] == "float32"
+    assert entry.manifest["content"]["transform"] == SMALL.description()
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
