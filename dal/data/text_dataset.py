@@ -22,7 +22,8 @@ class TextDataset:
         name: The dataset's configuration, if it has several.
         path: A folder on disk, instead: what ``save_to_disk`` has written, parquet files, or a
             copy from the hub (``hf download --repo-type dataset --local-dir``).
-        text_column: The column of the texts. NUL characters in them are left out.
+        text_column: The column of the texts. NUL characters in them are left out. In CSV files the
+            library takes words such as NA for no text; :class:`~dal.data.TextFile` does not.
         label_column: The column of the labels: class labels, integers or strings; None if there is
             none. They are numbered by the names of train's classes in all splits.
         splits: As in :class:`~dal.data.ImageFolder`.

@@ -126,6 +126,7 @@ def test_test_is_numbered_by_trains_classes(tmp_path: Path) -> None:
 def test_what_is_no_clean_text_but_can_be_used(tmp_path: Path) -> None:
     long, csv = "word " * 210_000, tmp_path / "a.csv"
     assert opened(csv, f'text\n"{long}"\n').items[0] == long
+    assert opened(csv, "text\nNA\nnull\n007\n").items[:] == ["NA", "null", "007"]
     strange = "שלום 👩\u200d👩\u200d👧 e\u0301\u2028\u00a0\x01"
     assert opened(csv, f"text\n{strange}\n").items[0] == strange
     assert opened(csv, 'text\r\n"two\r\nlines"\r\n').items[0] == "two\r\nlines"
