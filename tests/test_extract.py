@@ -320,5 +320,5 @@ def test_an_extraction_that_is_asked_to_stop(
 def test_help_teaches(command: Command) -> None:
     status, out, _ = command("extract", "--help")
     assert status == 0
-    for word in ("backbone: dinov2_vitb14,", "data=imagefolder data.path=DIR out=DIR", "DAL_CACHE"):
+    for word in ("backbone: bert_base,", "data=imagefolder data.path=DIR out=DIR", "DAL_CACHE"):
         assert word in out
