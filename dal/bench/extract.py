@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from dal.extraction import Backbone, Transform
-    from dal.extraction.backbone import ImageEncoder
+    from dal.extraction.images.backbone import ImageEncoder
 
 HELP = "features from JPEG files, against bare forward passes over tensors in memory"
 

@@ -85,14 +85,14 @@ def remembered(given: Sequence[str]) -> list[str]:
 def reads_labels_unasked(data: Mapping[str, Any], overrides: Sequence[str]) -> bool:
     """Whether ``data`` names a column of labels that nobody has asked for.
 
-    A dataset of the user's own may have none. Those of the hub keep theirs: with it, features that
-    an experiment has computed are found again.
+    A dataset or a table of the user's own may have none. Those of the hub keep theirs: with it,
+    features that an experiment has computed are found again.
 
     Args:
         data: The group of the configuration.
         overrides: Of the command line, those that the project remembers among them.
     """
-    is_own = "label_column" in data and data["id"] is None
+    is_own = "label_column" in data and ("id" not in data or data["id"] is None)
     return is_own and all(_key(override) != "data.label_column" for override in overrides)
 
 

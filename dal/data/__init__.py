@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from dal.data.rows import FeatureRows
     from dal.data.source import Source
     from dal.data.tensors import Tensors
+    from dal.data.text_dataset import TextDataset
+    from dal.data.text_file import TextFile
 
 __all__ = [
     "INITIAL_DRAWS",
@@ -38,6 +40,8 @@ __all__ = [
     "Pool",
     "Source",
     "Tensors",
+    "TextDataset",
+    "TextFile",
 ]
 
 _MODULES = {
@@ -56,6 +60,8 @@ _MODULES = {
     "Pool": "pool",
     "Source": "source",
     "Tensors": "tensors",
+    "TextDataset": "text_dataset",
+    "TextFile": "text_file",
     "UNKNOWN": "examples",
 }
 

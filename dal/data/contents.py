@@ -1,4 +1,4 @@
-"""What the images of a dataset are, by digests: of the files, or of the bytes in its rows."""
+"""What items are, by digests: of texts, of the files of images, or of the bytes in their rows."""
 
 import hashlib
 import json
@@ -13,6 +13,7 @@ from dal.runtime import files
 from dal.runtime.files import CONTENT_BYTES, NUM_READERS, LocalFiles
 
 READ_ROWS = 64  # of a dataset at once: encoded images, some megabytes
+READ_TEXTS = 1024
 
 
 def context(labels: np.ndarray | None, ids: Sequence[str] | None) -> str:
@@ -36,6 +37,21 @@ def digests_of_rows(rows: Sequence[Any], advance: Callable[[int], None]) -> list
             some = rows[start : start + READ_ROWS]
             found += pool.map(_digest, some)
             advance(len(some))
+    return found
+
+
+def digests_of_texts(texts: Sequence[str], advance: Callable[[int], None]) -> list[bytes]:
+    """A digest of each text.
+
+    Args:
+        texts: By row or slice of rows.
+        advance: Is called with the number of texts that have been read since the last call.
+    """
+    found: list[bytes] = []
+    for start in range(0, len(texts), READ_TEXTS):
+        some = texts[start : start + READ_TEXTS]
+        found += [hashlib.sha256(text.encode()).digest()[:CONTENT_BYTES] for text in some]
+        advance(len(some))
     return found
 
 

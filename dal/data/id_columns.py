@@ -1,20 +1,23 @@
 """Ids from a column of a dataset, as text."""
 
 from collections import Counter
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from dal.errors import DataError
+from dal.extraction.items import row_name
 
 MAX_SHOWN = 3
 
 
-def read(dataset: Any, column: str, where: str) -> list[str]:
+def read(dataset: Any, column: str, where: str, lines: Sequence[int] | None = None) -> list[str]:
     """The id of each row, in the words of the user.
 
     Args:
         dataset: Of the ``datasets`` library.
         column: The column, which exists, of strings or integers.
         where: What to call the rows in a message.
+        lines: The line of a file where each of them starts, if they are in a file with lines.
 
     Raises:
         DataError: If the column holds anything else, a cell is empty, or an id is not unique.
@@ -30,7 +33,8 @@ def read(dataset: Any, column: str, where: str) -> list[str]:
     if empty:
         raise DataError(
             f"{expected}, got an empty cell in {len(empty):,} of {len(values):,} rows, the first "
-            f"in row {empty[0]}. Fill them in, or name another column with data.id_column=NAME."
+            f"in {row_name(empty[0], lines)}. Fill them in, or name another column with "
+            "data.id_column=NAME."
         )
     if kind not in ("string", "large_string") and not kind.startswith(("int", "uint")):
         raise DataError(
@@ -49,23 +53,26 @@ def read(dataset: Any, column: str, where: str) -> list[str]:
     return ids
 
 
-def features_as_text(dataset: Any, column: str | None) -> Any:
-    """What the library should read CSV files as, for ids like 0012 to stay as they are.
+def features_as_text(dataset: Any, columns: Collection[str]) -> Any:
+    """What the library should read CSV files as, for values like 0012 to stay as they are.
 
     Args:
         dataset: As the library reads it if it is told nothing.
-        column: The column of the ids, if there is one.
+        columns: Those of the ids, and others whose values are text.
 
     Returns:
-        The features of the dataset, with ids as text; None if there is nothing to change.
+        The features of the dataset, with these columns as text; None if there is nothing to change.
     """
     from datasets import Features, Value
 
-    if dataset.info.builder_name != "csv" or column not in dataset.column_names:
+    if dataset.info.builder_name != "csv":
         return None
-    if dataset.features[column].dtype == "string":
-        return None
-    return Features({**dataset.features, column: Value("string")})
+    changed = {
+        column: Value("string")
+        for column in columns
+        if column in dataset.column_names and dataset.features[column].dtype != "string"
+    }
+    return Features({**dataset.features, **changed}) if changed else None
 
 
 def _is_empty(value: Any) -> bool:

@@ -39,6 +39,8 @@ class ImageFolder:
         ConfigError: If ``path`` is empty or ``splits`` has no name for train.
     """
 
+    noun = "image"
+
     def __init__(
         self,
         path: str | Path,

@@ -8,6 +8,7 @@ import numpy as np
 
 from dal.data.examples import UNKNOWN
 from dal.errors import DataError, did_you_mean
+from dal.extraction.items import row_name
 
 MAX_SHOWN = 3
 
@@ -43,13 +44,16 @@ def number(names: Sequence[str | None], class_names: Sequence[str], where: str) 
     return np.array([numbers[name] for name in names], np.int64)
 
 
-def class_names(column: Sequence[object], feature: object, where: str) -> list[str | None]:
+def class_names(
+    column: Sequence[object], feature: object, where: str, lines: Sequence[int] | None = None
+) -> list[str | None]:
     """The name of each example's class, from a column of a dataset.
 
     Args:
         column: Class labels, integers, strings, or floating-point numbers that are integers.
         feature: What the dataset says of the column.
         where: What to call the examples in a message.
+        lines: The line of a file where each of them starts, if they are in a file with lines.
 
     Returns:
         For an integer, its digits; None for -1, by which datasets without labels mark them.
@@ -71,7 +75,7 @@ def class_names(column: Sequence[object], feature: object, where: str) -> list[s
     if missing:
         raise DataError(
             f"Expected a label for each example of {where}, got none in {len(missing):,} rows, the "
-            f"first in row {missing[0]}. Remove such rows, or name another split."
+            f"first in {row_name(missing[0], lines)}. Remove such rows, or name another split."
         )
     if not is_number:
         return [_composed(str(value)) for value in column]

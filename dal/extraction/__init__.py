@@ -1,13 +1,14 @@
 """Items to features: a frozen network in front of the head, and the cache of its features."""
 
-from dal.extraction.backbone import Backbone
 from dal.extraction.cache import FeatureCache
-from dal.extraction.encoder import Encoder, Network, Reader
+from dal.extraction.encoder import Encoder, LengthReader, Network, Reader
 from dal.extraction.extractor import FeatureExtractor
+from dal.extraction.images.backbone import Backbone
+from dal.extraction.images.preprocessing import OwnTransform
+from dal.extraction.images.transform import Transform
 from dal.extraction.items import Items, ItemSplit
-from dal.extraction.preprocessing import OwnTransform
 from dal.extraction.progress import ExtractionListener
-from dal.extraction.transform import Transform
+from dal.extraction.texts.backbone import TextBackbone
 
 __all__ = [
     "Backbone",
@@ -17,8 +18,10 @@ __all__ = [
     "FeatureExtractor",
     "ItemSplit",
     "Items",
+    "LengthReader",
     "Network",
     "OwnTransform",
     "Reader",
+    "TextBackbone",
     "Transform",
 ]

@@ -30,6 +30,22 @@ class Part(NamedTuple):
     size: int
 
 
+class PartContent(NamedTuple):
+    """What is kept of a part.
+
+    Attributes:
+        features: ``(rows, D)``, of the items that could be read.
+        broken: The rows in the part of the others.
+        problems: Why these could not be read.
+        num_cut: How many items are longer than the network takes.
+    """
+
+    features: np.ndarray
+    broken: np.ndarray
+    problems: np.ndarray
+    num_cut: int
+
+
 class BrokenItem(NamedTuple):
     """An item that could not be read.
 
@@ -123,7 +139,8 @@ class Draft:
             if self.parts[number].key in known:
                 features = earlier.part(self.parts[number].key)
                 if features is not None and len(features) == self.parts[number].size:
-                    self.write(number, features)
+                    num_cut = earlier.manifest.get("cut", {}).get(self.parts[number].key, 0)
+                    self.write(number, features, num_cut=num_cut)
 
     def missing(self) -> list[int]:
         """Numbers of the parts that are missing or damaged, ascending.
@@ -134,7 +151,7 @@ class Draft:
         numbers: dict[str, int] = {}
         for number, part in enumerate(self.parts):
             content = None if part.key in numbers else self._read(number)
-            if content is None or (len(content[1]) and not self.skip_broken):
+            if content is None or (len(content.broken) and not self.skip_broken):
                 numbers.setdefault(part.key, number)
         return list(numbers.values())
 
@@ -143,6 +160,7 @@ class Draft:
         number: int,
         features: np.ndarray,
         problems: Mapping[int, str] | None = None,
+        num_cut: int = 0,
     ) -> None:
         """Keeps the features of a part.
 
@@ -150,6 +168,7 @@ class Draft:
             number: Of the part.
             features: ``(rows, D)``, of the items that could be read.
             problems: Why the others could not, by their row in the part.
+            num_cut: How many items are longer than the network takes.
 
         Raises:
             DataError: If it cannot be written.
@@ -163,19 +182,24 @@ class Draft:
                 features=features,
                 broken=np.array(list(problems), np.int64),
                 problems=np.array(list(problems.values()), np.str_),
+                num_cut=num_cut,
             )
 
     def broken(self) -> list[BrokenItem]:
         """The items that could not be read, in order."""
         found, start = [], 0
         for number, part in enumerate(self.parts):
-            _, rows, problems = self._part(number)
+            content = self._part(number)
             found += [
                 BrokenItem(start + int(row), str(problem))
-                for row, problem in zip(rows, problems, strict=True)
+                for row, problem in zip(content.broken, content.problems, strict=True)
             ]
             start += part.size
         return found
+
+    def num_cut(self) -> int:
+        """How many items are longer than the network takes."""
+        return sum(self._part(number).num_cut for number in range(len(self.parts)))
 
     def keep_readable(self, contents: Sequence[bytes]) -> None:
         """Keeps the features beside broken items for when these are removed.
@@ -191,11 +215,12 @@ class Draft:
         """
         start = 0
         for number, part in enumerate(self.parts):
-            features, rows, _ = self._part(number)
-            if len(rows) and len(features):
-                kept = np.delete(np.arange(part.size), rows).tolist()
+            content = self._part(number)
+            if len(content.broken) and len(content.features):
+                kept = np.delete(np.arange(part.size), content.broken).tolist()
                 readable = Part(_key(b"".join(contents[start + row] for row in kept)), len(kept))
-                dataclasses.replace(self, parts=[readable]).write(0, features)
+                alone = dataclasses.replace(self, parts=[readable])
+                alone.write(0, content.features, num_cut=content.num_cut)
             start += part.size
 
     def assemble(
@@ -223,6 +248,8 @@ class Draft:
             with files.replacement(self.target) as folder:
                 folder.mkdir()
                 sizes, num_features, dtype = self._write_features(folder / FEATURES)
+                counts = [self._part(number).num_cut for number in range(len(self.parts))]
+                cut = {part.key: num for part, num in zip(self.parts, counts, strict=True) if num}
                 if labels is not None:
                     np.save(folder / LABELS, labels)
                 if ids is not None:
@@ -236,6 +263,7 @@ class Draft:
                     "parts": [
                         [part.key, size] for part, size in zip(self.parts, sizes, strict=True)
                     ],
+                    **({"cut": cut} if cut else {}),
                     "files": {
                         name: {
                             "bytes": (folder / name).stat().st_size,
@@ -252,7 +280,7 @@ class Draft:
     def _write_features(self, file: Path) -> tuple[list[int], int, np.dtype[Any]]:
         sizes, first = [], None
         for number in range(len(self.parts)):
-            features, _, _ = self._part(number)
+            features = self._part(number).features
             sizes.append(len(features))
             first = features if first is None and len(features) else first
         if first is None:
@@ -265,10 +293,10 @@ class Draft:
         with file.open("wb") as stream:
             np.lib.format.write_array_header_1_0(stream, header)
             for number in range(len(self.parts)):  # one at a time: all may not fit in memory
-                stream.write(self._part(number)[0].tobytes())
+                stream.write(self._part(number).features.tobytes())
         return sizes, first.shape[1], first.dtype
 
-    def _part(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _part(self, number: int) -> PartContent:
         content = self._read(number)
         if content is None:
             raise DataError(
@@ -277,17 +305,18 @@ class Draft:
             )
         return content
 
-    def _read(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-        """Features, rows of the broken items and their problems."""
+    def _read(self, number: int) -> PartContent | None:
         try:
             with np.load(self._file(number)) as archive:
-                features, broken = archive["features"], archive["broken"]
-                problems = archive["problems"]
+                num_cut = int(archive["num_cut"]) if "num_cut" in archive else 0
+                content = PartContent(
+                    archive["features"], archive["broken"], archive["problems"], num_cut
+                )
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None
-        if len(features) + len(broken) != self.parts[number].size:
+        if len(content.features) + len(content.broken) != self.parts[number].size:
             return None
-        return features, broken, problems
+        return content
 
     def _file(self, number: int) -> Path:
         return self.path / f"part-{self.parts[number].key}.npz"

@@ -1,13 +1,12 @@
 """The contract of a frozen network: how an item becomes its input, and the input features.
 
-A kind of items (images, texts) is one module: a reader, an encoder, and a network that loads it.
+A kind of items (images, texts) is one package: a reader, an encoder, and a network that loads it.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,11 +16,30 @@ from dal.runtime.files import LocalFiles
 class Reader(Protocol):
     """Turns encoded items into a network's input. Worker processes do it: it is pickled."""
 
-    def read(self, item: Any) -> np.ndarray:
+    def read(self, item: Any) -> Any:
         """An item, decoded. What it raises is shown to the user, with the item's name."""
 
-    def collate(self, arrays: Sequence[np.ndarray]) -> Any:
+    def collate(self, decoded: Sequence[Any]) -> Any:
         """The batch of some decoded items, at least one: a tensor, or a mapping of tensors."""
+
+
+@runtime_checkable
+class LengthReader(Reader, Protocol):
+    """Reads items of different lengths, which a batch fills up to the longest.
+
+    The items of a part are read at once, and those of similar lengths are batched.
+
+    Attributes:
+        limit: The longest that the network takes, in words, for example ``"256 tokens"``.
+    """
+
+    limit: str
+
+    def length(self, decoded: Any) -> int:
+        """The length of a decoded item, cut to the limit."""
+
+    def is_cut(self, decoded: Any) -> bool:
+        """Whether the item was longer than the limit."""
 
 
 class Encoder(nn.Module, ABC):
@@ -52,7 +70,13 @@ class Encoder(nn.Module, ABC):
 
 
 class Network(Protocol):
-    """A frozen network that is not loaded yet: features in the cache are found without it."""
+    """A frozen network that is not loaded yet: features in the cache are found without it.
+
+    Attributes:
+        noun: What it reads, as :attr:`Items.noun <dal.extraction.items.Items>`.
+    """
+
+    noun: str
 
     def request(self) -> dict[str, Any]:
         """What identifies it to the user, in plain values, without a look at the weights."""
@@ -78,3 +102,9 @@ def precision(device: torch.device) -> str:
 def autocast(device: torch.device) -> torch.autocast:
     """The context in which a network is computed, in the :func:`precision` of the device."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision(device) == "bf16")
+
+
+def reads(model: nn.Module) -> set[str]:
+    """What a model of the transformers library reads: ``"image"``, ``"text"`` and others."""
+    modalities: str | Sequence[str] = getattr(model, "input_modalities", ())
+    return {modalities} if isinstance(modalities, str) else set(modalities)

@@ -30,8 +30,9 @@ class Entry:
     Attributes:
         path: Their folder.
         manifest: What they are: ``content``, ``summary``, ``shape``, ``dtype``, ``class_names``,
-            ``left_out`` (items that could not be read), ``parts`` with their rows, ``files`` with
-            sizes and checksums, ``provenance``.
+            ``left_out`` (items that could not be read), ``num_cut`` (items that were too long),
+            ``parts`` with their rows, ``cut`` with the number for each part where it is not 0,
+            ``files`` with sizes and checksums, ``provenance``.
     """
 
     path: Path

@@ -17,7 +17,7 @@ from dal.errors import ConfigError, DataError, did_you_mean
 from dal.extraction import draft, encoder
 from dal.extraction.cache import FeatureCache
 from dal.extraction.draft import BrokenItem, Draft, Part
-from dal.extraction.encoder import Encoder, Network
+from dal.extraction.encoder import Encoder, LengthReader, Network
 from dal.extraction.entry import FORMAT, Entry
 from dal.extraction.inference import Embedding, PartWriter
 from dal.extraction.items import Items, ItemSplit, Labeling
@@ -31,6 +31,8 @@ DTYPES = {"float16": np.float16, "float32": np.float32}
 
 # Rows that a killed extraction may lose: a quarter of a minute of a ViT-S on two CPU cores.
 PART_ROWS = 512
+SORTED_PART_ROWS = 2048  # of items that are sorted by length, such as texts: it takes many of them
+EXAMPLES = {"image": "backbone=dinov2_vits14", "text": "backbone=minilm"}  # by what they read
 MAX_SHOWN_PROBLEMS = 10
 MAX_WORKERS = 8  # processes that decode, for each device
 
@@ -74,9 +76,11 @@ class Job:
 
     def parts(self) -> list[Part]:
         """The parts in which the features are computed, by the content of the items if possible."""
+        is_sorted = isinstance(self.encoder.reader, LengthReader)
+        num_rows = SORTED_PART_ROWS if is_sorted else PART_ROWS
         if self.split.contents is None:
-            return draft.split_evenly(len(self.split), PART_ROWS, self.content)
-        return draft.split_by_content(self.split.contents.contents, PART_ROWS)
+            return draft.split_evenly(len(self.split), num_rows, self.content)
+        return draft.split_by_content(self.split.contents.contents, num_rows)
 
 
 class FeatureExtractor:
@@ -149,8 +153,14 @@ class FeatureExtractor:
                 raises is an error then.
 
         Raises:
+            ConfigError: If the network reads items of another kind.
             DataError: If items or weights cannot be found or read, or the cache is damaged.
         """
+        if items.noun != self.backbone.noun:
+            raise ConfigError(
+                f"Expected a backbone that reads {items.noun}s, as the data are, got one that "
+                f"reads {self.backbone.noun}s. Choose for example {EXAMPLES.get(items.noun)}."
+            )
         writer = PartWriter(DTYPES[self.dtype], self.listener)
         # Without Lightning's sampler: each process knows its own batches, see Embedding.
         trainer = trainers.build(self.trainer, callbacks=[writer], use_distributed_sampler=False)
@@ -274,16 +284,24 @@ class FeatureExtractor:
             note = f"{len(broken):,} left out, which cannot be read: {listed}"
             self.listener.say(f"{split.where}: {note}.")
             summary += f"; {note}"
+        num_cut = unfinished.num_cut()
+        if isinstance(job.encoder.reader, LengthReader) and num_cut:
+            note = f"longer than {job.encoder.reader.limit} and"
+            are, were = ("is", "was") if num_cut == 1 else ("are", "were")
+            of_all = f"{num_cut:,} of {len(split):,} {split.nouns}"
+            self.listener.say(f"{split.where}: {of_all} {are} {note} {were} cut.")
+            summary += f"; {num_cut:,} {note} cut"
         manifest = {
             "content": job.description,
             "summary": summary,
             "class_names": split.class_names,
             "left_out": [problem for _, problem in broken],
+            **({"num_cut": num_cut} if num_cut else {}),
             "provenance": {
                 "request": job.request,
                 "created": datetime.now(UTC).isoformat(timespec="seconds"),
                 **provenance,
-                "versions": versions.installed("dal", "torch", "transformers", "PIL"),
+                "versions": versions.installed("dal", "torch", "transformers", "tokenizers", "PIL"),
             },
         }
         labels = None if split.labels is None else split.labels[kept]

@@ -94,6 +94,20 @@ class ReadContents:
             self.__dict__["contents"] = self.reader(advance)
 
 
+def row_name(row: int, lines: Sequence[int] | None = None) -> str:
+    """What to call a row in a message.
+
+    Args:
+        row: Counted from 0.
+        lines: The line at which each row starts, if it is in a file with lines.
+
+    Example:
+        >>> row_name(1), row_name(1, [2, 4])
+        ('row 1', 'row 1 (line 4)')
+    """
+    return f"row {row}" if lines is None else f"row {row} (line {lines[row]})"
+
+
 @dataclass(frozen=True)
 class ItemSplit:
     """The items of one split, not decoded yet.
@@ -114,6 +128,7 @@ class ItemSplit:
             Features are computed again for those alone that have changed.
         named: Further files of the user's own, which only the items name.
         notes: What else the user should know of the split, for example which files are no items.
+        lines: The line of a file where each item starts, by row, if it is in a file with lines.
     """
 
     items: Sequence[Any]
@@ -127,6 +142,7 @@ class ItemSplit:
     contents: Contents | None = None
     named: list[LocalFiles] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    lines: Sequence[int] | None = None
 
     def __len__(self) -> int:
         return len(self.items)
@@ -158,17 +174,20 @@ class ItemSplit:
 
     def name(self, row: int) -> str:
         """What to call an item in a message, for example ``"image train/cat/1.jpg"``."""
-        which = f"in row {row} of {self.where}" if self.ids is None else self.ids[row]
-        return f"{self.noun} {which}"
+        if self.ids is None:
+            return f"{self.noun} in {row_name(row, self.lines)} of {self.where}"
+        return f"{self.noun} {self.ids[row]}"
 
 
 class Items(Protocol):
     """Splits of items. The extractor turns them into features.
 
     Attributes:
+        noun: What one of the items is called, as in :class:`ItemSplit`.
         splits: The names of ``"train"`` and ``"test"``; None if there is no such split.
     """
 
+    noun: str
     splits: dict[str, str | None]
 
     def request(self, split: str) -> dict[str, Any]:

@@ -151,5 +151,5 @@ class Look:
             raise DataError(
                 f"Expected labels of the {key} examples, got none: an experiment reveals them when "
                 "a strategy asks for them. Put images into one folder for each class, or name the "
-                "column of a dataset with data.label_column=NAME."
+                "column of a dataset or table with data.label_column=NAME."
             )

@@ -3,16 +3,13 @@
 from collections.abc import Callable, Collection
 from pathlib import Path
 
+from dal.data.tables import json_records, kinds, text_files
 from dal.errors import DataError
-from dal.labeling import class_folders, delimited, label_studio_exports, records, text_files
+from dal.labeling import class_folders, delimited, label_studio_exports, records
 from dal.labeling.answer import Answer
 from dal.labeling.records import Names
 
 __all__ = ["Answer", "read_answers"]
-
-PARQUET = b"PAR1"  # how such a file begins
-TABLES = (".csv", ".tsv", ".tab", ".txt")
-JSON = (".json", ".jsonl", ".ndjson")
 
 
 def read_answers(
@@ -54,7 +51,7 @@ def read_answers(
         return class_folders.answers(path, ids, find_original)
     names = Names(id_column, label_column, annotator_column)
     read = text_files.content(path)
-    if read.startswith(PARQUET) or path.suffix.lower() in (".parquet", ".pq"):
+    if kinds.is_parquet(path, read):
         found = records.parquet_answers(path, names)
     else:
         found = _text_answers(text_files.decode(read, path), path, names, project_id)
@@ -64,16 +61,14 @@ def read_answers(
 
 
 def _text_answers(text: str, path: Path, names: Names, project_id: str | None) -> list[Answer]:
-    suffix = path.suffix.lower()
-    starts_as_json = text.lstrip()[:1] in ("[", "{")
-    if suffix in TABLES or not (starts_as_json or suffix in JSON):
+    if not kinds.is_json(path, text):
         return delimited.answers(text, path, names, project_id)
-    found = records.parse(text, path)
-    first = found[0][1] if found else None
+    found = json_records.parse(text, path)
+    first = found.numbered[0][1] if found.numbered else None
     if label_studio_exports.is_task(first):
-        tasks = [task for _, task in found]
+        tasks = [task for _, task in found.numbered]
         return label_studio_exports.from_tasks(tasks, path.name, names.label, project_id)
-    records.check_objects(found)
+    json_records.check_objects(found, "an id and a label")
     if label_studio_exports.is_task_to_import(first):
         raise DataError(
             f"Expected labels in {path}, got the tasks that Label Studio imports. Label them "
@@ -82,7 +77,7 @@ def _text_answers(text: str, path: Path, names: Names, project_id: str | None) -
     if label_studio_exports.has_columns(first or ()):
         rows = [
             (f"{path.name}, task {row.get('id')}, annotation {row['annotation_id']}", row)
-            for _, row in found
+            for _, row in found.numbered
         ]
         return label_studio_exports.from_rows(rows, path.name, names.label, project_id)
-    return records.answers(found, path.name, names)
+    return records.answers(found, names)

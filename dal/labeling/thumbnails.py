@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
 from dal.errors import DataError
-from dal.extraction.transform import UNSCALED_MODES
+from dal.extraction.images.transform import UNSCALED_MODES
 
 QUALITIES = (85, 75, 65, 50, 35, 20)  # below, a smaller image shows more
 

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from dal.cli import config, config_errors
 from dal.data import Embedded
 from dal.errors import ConfigError, did_you_mean
-from dal.extraction import Backbone
+from dal.extraction import Backbone, TextBackbone
 
 GROUPS = (
     *("data", "backbone", "extraction", "head", "strategy"),
@@ -25,6 +25,7 @@ EXTRA = {
     ("data", "imagefolder"): ["data.path=DIR"],
     ("data", "dataset"): ["data.path=DIR"],
     ("backbone", "transformers"): ["backbone.id=owner/name"],
+    ("backbone", "text_transformers"): ["backbone.id=owner/name"],
 }
 
 
@@ -53,8 +54,12 @@ def test_every_option_composes_and_constructs(group: str, option: str, tmp_path:
     source = datamodule.source
     assert isinstance(source, Embedded) == bool(cfg.backbone)
     if isinstance(source, Embedded):
-        assert isinstance(source.extractor.backbone, Backbone)
-        assert source.extractor.backbone.transform.crop == cfg.backbone.transform.crop
+        backbone = source.extractor.backbone
+        if isinstance(backbone, Backbone):
+            assert backbone.transform.crop == cfg.backbone.transform.crop
+        else:
+            assert isinstance(backbone, TextBackbone)
+            assert backbone.prefix == cfg.backbone.prefix
     head = instantiate(cfg.head)(num_features=3, num_classes=2)
     assert head.configure_optimizers()["lr_scheduler"].T_max == cfg.trainer.max_epochs
 

@@ -278,8 +278,9 @@ def test_names_of_the_files_are_ids_if_they_are_kept(tmp_path: Path) -> None:
         found = items.open("train").ids
         assert (None if found is None else [Path(name).name for name in found]) == expected
         if num == 3:
-            assert items._read(tmp_path / "data3", "train[1:]", "").num_rows == 2
-            part = _ids(items._read(tmp_path / "data3", "train[1:]", ""), "image", tmp_path)
+            two = items.stored.read("train[1:]").dataset
+            assert two.num_rows == 2
+            part = _ids(two, "image", tmp_path)
             assert [Path(name).name for name in part or []] == ["1.png", "2.png"]
 
 

@@ -32,7 +32,7 @@ from transformers.models.dinov2_with_registers import Dinov2WithRegistersModel
 
 from dal.errors import ConfigError, DataError
 from dal.extraction import Backbone, OwnTransform, hub
-from dal.extraction.backbone import ImageReader
+from dal.extraction.images.backbone import ImageReader
 from dal.runtime import network
 from tests.images import SMALL, save_dinov2
 

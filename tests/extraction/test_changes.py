@@ -13,7 +13,7 @@ from PIL import Image
 from dal.data import Embedded, ImageFolder
 from dal.errors import DataError
 from dal.extraction import Backbone, draft
-from dal.extraction.backbone import ImageReader
+from dal.extraction.images.backbone import ImageReader
 from tests.extraction.conftest import Make, features_of, recorder_of
 from tests.images import SMALL, computed_rows, save_dinov2, save_images
 

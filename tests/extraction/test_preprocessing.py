@@ -11,7 +11,8 @@ from PIL import Image
 from transformers import AutoImageProcessor
 
 from dal.errors import ConfigError, DataError
-from dal.extraction import OwnTransform, Transform, preprocessing
+from dal.extraction import OwnTransform, Transform
+from dal.extraction.images import preprocessing
 
 MEAN, STD = [0.48, 0.46, 0.41], [0.27, 0.26, 0.28]
 FILES: dict[str, dict[str, Any]] = {

@@ -5,7 +5,7 @@ from PIL import Image
 from transformers.models.bit.image_processing_pil_bit import BitImageProcessorPil
 
 from dal.errors import ConfigError, DataError
-from dal.extraction.transform import IMAGENET_MEAN, IMAGENET_STD, Transform
+from dal.extraction.images.transform import IMAGENET_MEAN, IMAGENET_STD, Transform
 
 SIZES = [(1, 1), (7, 900), (32, 32), (224, 500), (255, 257), (256, 256), (333, 257), (1025, 3)]
 MODES = ["RGB", "L", "CMYK", "P", "1", "YCbCr", "RGBA"]

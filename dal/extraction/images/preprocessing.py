@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from dal.errors import DataError
-from dal.extraction.transform import INTERPOLATIONS, Transform
+from dal.extraction import weights
+from dal.extraction.images.transform import INTERPOLATIONS, Transform
 
 FILE = "preprocessor_config.json"
 RESCALE = 1 / 255
@@ -91,16 +92,13 @@ def _complete(file: Path) -> dict[str, Any]:
     steps: dict[str, Any] = json.loads(file.read_text("utf-8"))
     import transformers
 
-    verbosity = transformers.utils.logging.get_verbosity()
-    transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
-        processor = transformers.AutoImageProcessor.from_pretrained(  # type: ignore[no-untyped-call]
-            str(file.parent), local_files_only=True
-        )
+        with weights.quiet_library():
+            processor = transformers.AutoImageProcessor.from_pretrained(  # type: ignore[no-untyped-call]
+                str(file.parent), local_files_only=True
+            )
     except (ImportError, OSError, ValueError):
         return steps  # an old or very new name, or one that needs torchvision: the file may do
-    finally:
-        transformers.utils.logging.set_verbosity(verbosity)
     return dict(processor.to_dict())
 
 

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from dal.errors import ConfigError, DataError, did_you_mean
-from dal.extraction import encoder, preprocessing, weights
+from dal.extraction import encoder, weights
 from dal.extraction.encoder import Encoder
-from dal.extraction.preprocessing import OwnTransform
-from dal.extraction.transform import Transform
+from dal.extraction.images import preprocessing
+from dal.extraction.images.preprocessing import OwnTransform
+from dal.extraction.images.transform import Transform
 from dal.extraction.weights import Weights
 from dal.runtime.files import LocalFiles
 
@@ -124,6 +125,8 @@ class Backbone:
         Oquab et al. (2024), "DINOv2: Learning robust visual features without supervision".
     """
 
+    noun = "image"
+
     def __init__(
         self,
         id: str | None = None,  # noqa: A002
@@ -135,9 +138,11 @@ class Backbone:
     ) -> None:
         if output not in OUTPUTS:
             raise ConfigError(f"Unknown `output` '{output}'. {did_you_mean(output, OUTPUTS)}")
-        self.weights = Weights(id, revision, weights, architecture)
         self.output = output
         self.transform = transform or Transform()
+        is_own = isinstance(self.transform, OwnTransform)
+        others = [preprocessing.FILE] if is_own else []
+        self.weights = Weights(id, revision, weights, architecture, others)
 
     def request(self) -> dict[str, Any]:
         """The names on the hub or the path, the output and the transform."""
@@ -150,8 +155,7 @@ class Backbone:
 
     def local_files(self) -> list[LocalFiles]:
         """The weights' files, if they are the user's own and exist."""
-        is_own = isinstance(self.transform, OwnTransform)
-        return self.weights.local_files(*([preprocessing.FILE] if is_own else []))
+        return self.weights.local_files()
 
     def load(self) -> ImageEncoder:
         """The network on the CPU, float32, in evaluation mode.
@@ -162,37 +166,34 @@ class Backbone:
             ConfigError: If transformers has no such architecture.
         """
         model, missing = self.weights.load()
+        self._check_kind(model)
+        self._check_weights(model, missing)
         transform, origin = self.transform, ""
         if isinstance(transform, OwnTransform):
             transform, origin = transform.resolve(self.weights.find())
-        self._check_weights(model, missing)
         loaded = ImageEncoder(model, transform, self.output, origin, missing)
         self._check_output(loaded)
         return loaded
 
-    @property
-    def _name(self) -> str:
-        return str(self.weights.folder or self.weights.id)
+    def _check_kind(self, model: nn.Module) -> None:
+        if encoder.reads(model) == {"text"}:
+            raise DataError(
+                f"Expected a network for images, got {self.weights.name} "
+                f"({type(model).__name__}), which reads texts. For texts choose for example "
+                "backbone=text_transformers."
+            )
 
     def _check_weights(self, model: nn.Module, missing: list[str]) -> None:
         """Checks that no weight that matters is random, and that there is the token asked for."""
-        used = [name for name in missing if self.output != "cls" or ".pooler." not in f".{name}"]
-        if used:
-            total = len(model.state_dict())
-            if all(".pooler." in f".{name}" for name in used):
-                problem = "has no pooler. Its class token may do: backbone.output=cls"
-            else:
-                problem = (
-                    f"lacks {len(used):,} of {total:,} weights of a {type(model).__name__} (or has "
-                    f"them in another shape), for example {used[0]}. Expected the config.json and "
-                    "the weights of one model; try another backbone.architecture"
-                )
-            raise DataError(f"The checkpoint {self._name} {problem}.")
+        has_token = "Its class token may do: backbone.output=cls."
+        weights.check_complete(
+            self.weights.name, model, missing, "" if self.output == "cls" else has_token
+        )
         names = [name.rpartition(".")[2] for name, _ in model.named_parameters()]
         if self.output == "cls" and not set(CLASS_TOKENS) & set(names):
             raise DataError(
-                f"The network {self._name} ({type(model).__name__}) has no class token. Use its "
-                "pooled output: backbone.output=pooler."
+                f"The network {self.weights.name} ({type(model).__name__}) has no class token. Use "
+                "its pooled output: backbone.output=pooler."
             )
 
     def _check_output(self, loaded: ImageEncoder) -> None:
@@ -202,13 +203,13 @@ class Backbone:
                 features = loaded(torch.zeros(1, 3, crop, crop, dtype=torch.uint8))
         except (AttributeError, TypeError, ValueError, RuntimeError) as error:
             raise DataError(
-                f"The network {self._name} has no `{self.output}` output for images of {crop} × "
-                f"{crop} pixels: {str(error).rstrip('.')}. {_advice(loaded.model, crop)}"
+                f"The network {self.weights.name} has no `{self.output}` output for images of "
+                f"{crop} × {crop} pixels: {str(error).rstrip('.')}. {_advice(loaded.model, crop)}"
             ) from error
         if features.ndim != 2:
             raise DataError(
-                f"Expected a vector for each image from the network {self._name}, got an output of "
-                f"shape {tuple(features.shape)}. Try another backbone.output or "
+                f"Expected a vector for each image from the network {self.weights.name}, got an "
+                f"output of shape {tuple(features.shape)}. Try another backbone.output or "
                 "backbone.architecture."
             )
 

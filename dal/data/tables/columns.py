@@ -37,7 +37,9 @@ def _loosely(name: str) -> str:
     return name.strip().lower()
 
 
-def missing(name: str, option: str, columns: Sequence[str], file: str) -> DataError:
+def missing(
+    name: str, option: str, columns: Sequence[str], file: str, otherwise: str = ""
+) -> DataError:
     """The error for a column that is not there.
 
     Args:
@@ -45,6 +47,7 @@ def missing(name: str, option: str, columns: Sequence[str], file: str) -> DataEr
         option: The option that names it.
         columns: Those that are there.
         file: The name of the file.
+        otherwise: What else may be done, in a sentence.
     """
     named = [column for column in columns if column.strip()]
     shown = ", ".join(repr(_short(column)) for column in named[:MAX_SHOWN])
@@ -54,6 +57,7 @@ def missing(name: str, option: str, columns: Sequence[str], file: str) -> DataEr
     return DataError(
         f"Expected a column {name!r} in {file}, got the columns {shown or '(none)'}{more}.{hint} "
         f"Name the column with {option}=NAME. In CSV and TSV the first line has the names."
+        f"{otherwise and ' '}{otherwise}"
     )
 
 

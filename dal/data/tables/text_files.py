@@ -17,14 +17,18 @@ UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 SAVE_AS = "In Excel, save it as 'CSV UTF-8'; in LibreOffice, as CSV with the character set UTF-8"
 
 
-def content(path: Path) -> bytes:
+def content(path: Path, what: str = "labels") -> bytes:
     """A file's bytes.
+
+    Args:
+        path: The file.
+        what: What should be in it, for messages.
 
     Raises:
         ConfigError: If there is no such file.
         DataError: If it cannot be read, or is empty.
     """
-    check_exists(path)
+    check_exists(path, what)
     try:
         read = path.read_bytes() if path.is_file() else None
     except OSError as error:
@@ -36,14 +40,18 @@ def content(path: Path) -> bytes:
         raise DataError(f"Expected a file, got {_printable(path)}, which is something else.")
     if not read.strip():
         raise DataError(
-            f"Expected labels in {_printable(path)}, got an empty file. Was it saved, or copied "
+            f"Expected {what} in {_printable(path)}, got an empty file. Was it saved, or copied "
             "whole?"
         )
     return read
 
 
-def check_exists(path: Path) -> None:
+def check_exists(path: Path, what: str = "labels") -> None:
     """Checks that there is a file or a folder.
+
+    Args:
+        path: Of it.
+        what: What should be in it, for the message.
 
     Raises:
         ConfigError: If there is none; names one beside it that is called alike.
@@ -61,12 +69,12 @@ def check_exists(path: Path) -> None:
     hint = did_you_mean(path.name, beside) if beside else ""
     hint = f" {hint}" if hint.startswith("Did you mean") else ""
     raise ConfigError(
-        f"Expected a file or a folder with labels, found no {_printable(path)}.{hint} Relative "
+        f"Expected a file or a folder with {what}, found no {_printable(path)}.{hint} Relative "
         f"paths start at {_printable(Path.cwd())}."
     )
 
 
-def decode(read: bytes, path: Path) -> str:
+def decode(read: bytes, path: Path, nul_share: float = 0.0) -> str:
     """The text of a file: UTF-8 with or without a mark at its start, or UTF-16 with one.
 
     Other encodings cannot be told apart from the bytes, so that none is assumed.
@@ -74,6 +82,7 @@ def decode(read: bytes, path: Path) -> str:
     Args:
         read: The file's bytes.
         path: The file, for messages.
+        nul_share: The share of NUL characters above which it is taken for a binary file.
 
     Raises:
         DataError: If it is in another encoding, or no text at all.
@@ -92,9 +101,9 @@ def decode(read: bytes, path: Path) -> str:
                 f"Expected UTF-16 in {_printable(path)}, as its first two bytes say, got something "
                 f"else at byte {error.start:,}. Was it copied whole? {SAVE_AS}."
             ) from error
-        _check_text("\0" not in text, path)
+        _check_text(text.count("\0") <= nul_share * len(text), path)
         return text
-    _check_text(b"\0" not in read, path)
+    _check_text(read.count(b"\0") <= nul_share * len(read), path)
     try:
         return read.decode().removeprefix("\ufeff")
     except UnicodeDecodeError as error:

@@ -1,0 +1,1 @@
+"""Images: decoded and transformed to pixels, which a frozen network turns into features."""

@@ -1,0 +1,1 @@
+"""Texts: turned into tokens, which a frozen network turns into features."""
