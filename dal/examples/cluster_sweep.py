@@ -116,3 +116,10 @@ show(report / "figures" / "learning_curves.png")
 # %%
 results = dal.report.load(FOLDER / "runs")
 print(results.times[["strategy", "device", "seconds"]].round(4).to_string(index=False))
+
+# %% [markdown]
+# ## Next
+#
+# In the clone, `slurm/README.md` says what happens to jobs that are stopped, and `sweeps/README.md`
+# how Weights & Biases and Optuna choose the runs. [A row of the paper](paper_row.py) is a sweep of
+# one of its nine datasets.

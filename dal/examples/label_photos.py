@@ -85,13 +85,15 @@ class GreyPixels:
         with Image.open(item["path"]) as photo:
             return np.asarray(photo.convert("L").resize((SIZE, SIZE)))
 
-    def collate(self, arrays: Any) -> Tensor:
+    def collate(self, decoded: Any) -> Tensor:
         """A batch, ``(N, SIZE, SIZE)``."""
-        return torch.from_numpy(np.stack(arrays))
+        return torch.from_numpy(np.stack(decoded))
 
 
 class EdgeDirections(Encoder):
     """Edges of 8 directions in 2 × 2 fields. Nothing has to be loaded: it is its own network."""
+
+    noun = "image"  # what it reads
 
     def __init__(self) -> None:
         super().__init__(GreyPixels())
