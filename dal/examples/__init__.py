@@ -1,0 +1,1 @@
+"""Tutorials: Python files that run as scripts and open as notebooks."""
