@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from dal.labeling.project import Project
 
 __all__ = ["Project", "__version__", "select"]
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 _MODULES = {"Project": "project", "select": "arrays"}
 
