@@ -21,7 +21,7 @@ from tests.images import save_images
 ROOT = Path(__file__).parents[1]
 PAGES = {
     str(file.relative_to(ROOT)): file.read_text()
-    for pattern in ("README.md", "*/README.md", "dal/*/README.md")
+    for pattern in ("README.md", "[a-z]*/README.md", "dal/*/README.md")
     for file in sorted(ROOT.glob(pattern))
 }
 ALL = "\n".join(PAGES.values())
@@ -115,6 +115,7 @@ def test_commands_compose(tmp_path: Path) -> None:
     for which, command in commands:
         for name, value in variables.items():
             command = command.replace(f"${name}", value)
+        command = re.sub(r"\$\([^)]*\)", "DIR", command)  # what another command prints
         words = shlex.split(command, comments=True)
         overrides = [
             re.sub(r"=([^=,]+),.*", r"=\1", word).replace("DIR", str(tmp_path))
