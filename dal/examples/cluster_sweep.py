@@ -25,7 +25,7 @@ STRATEGIES = ["random", "margin", "typiclust"]
 SEEDS = [0, 1]
 SETTINGS = ["al.num_acq=3"]  # 10 + 3 × 10 labels; [] for what the experiment says
 LAUNCHER = ""  # "joblib" for several at once, "submitit_slurm" for a cluster: see below
-FOLDER = Path("cluster_sweep")  # everything is written here
+FOLDER = Path("tutorials/cluster_sweep")  # everything is written here
 
 
 def run(command: str, **environment: str) -> None:

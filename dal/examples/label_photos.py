@@ -30,7 +30,7 @@ from dal.extraction import Backbone, Encoder, FeatureCache, FeatureExtractor
 
 NETWORK = ""  # "facebook/dinov2-small" for real photos: DINOv2, which comes from the hub once
 NUM_PHOTOS, NUM_ROUNDS, ROUND_SIZE, AUDIT_SIZE = 300, 4, 10, 60
-FOLDER = Path("label_photos")  # everything is written here
+FOLDER = Path("tutorials/label_photos")  # everything is written here
 
 # %% [markdown]
 # ## The photos

@@ -32,7 +32,7 @@ from dal.strategies.testing import check
 
 SEEDS = range(2)  # the more, the smaller the differences that can be seen
 NUM_CYCLES, BATCH_SIZE = 5, 10
-FOLDER = Path("own_strategy")  # everything is written here
+FOLDER = Path("tutorials/own_strategy")  # everything is written here
 
 # %% [markdown]
 # ## The class

@@ -29,7 +29,7 @@ EXPERIMENT = "digits"
 STRATEGIES = "random,margin,badge,typiclust,bait_exp,bait_binary"  # no bait_exp from cifar100 on
 SEEDS = "0,1"  # in the paper ten: "0,1,2,3,4,5,6,7,8,9"
 SETTINGS = ["al.num_acq=4"]  # 10 + 4 × 10 labels; [] for the paper's setting
-FOLDER = Path("paper_row")  # everything is written here
+FOLDER = Path("tutorials/paper_row")  # everything is written here
 
 # %% [markdown]
 # ## Run the experiment
@@ -110,5 +110,5 @@ if EXPERIMENT not in PAPER:
 # %% [markdown]
 # ## Next
 #
-# `python -m dal.report paper_row` writes all tables, figures and tests as one page, and the tables
-# for LaTeX. [On a cluster](cluster_sweep.py) the runs are done side by side.
+# `python -m dal.report tutorials/paper_row` writes all tables, figures and tests as one page, and
+# the tables for LaTeX. [On a cluster](cluster_sweep.py) the runs are done side by side.

@@ -35,7 +35,7 @@ from dal.strategies import BaitBinary, BaitExp, Random
 NETWORK = ""
 NUM_TRAIN, NUM_TEST = 600, 300
 NUM_CYCLES, BATCH_SIZE = 5, 10
-FOLDER = Path("texts")  # everything is written here
+FOLDER = Path("tutorials/texts")  # everything is written here
 
 # %% [markdown]
 # ## The table
@@ -69,7 +69,7 @@ def write_message(topic: str) -> str:
     return message
 
 
-FOLDER.mkdir(exist_ok=True)
+FOLDER.mkdir(parents=True, exist_ok=True)
 for split, num in (("train", NUM_TRAIN), ("test", NUM_TEST)):
     topics = random.choice(list(TOPICS), num)
     table = pd.DataFrame({"text": [write_message(topic) for topic in topics], "label": topics})
