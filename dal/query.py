@@ -56,6 +56,7 @@ def query(cfg: DictConfig, console: Console) -> "Step":
         trainer,
         batch_size=cfg.batch_size,
         scale=cfg.scale,
+        in_memory=cfg.in_memory,
         seed=cfg.seed,
         copies=cfg.copies,
         made_from=labeling.made_from(resolved),

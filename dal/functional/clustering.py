@@ -7,6 +7,12 @@ import faiss
 import numpy as np
 from torch import Tensor
 
+from dal.functional.rows import Rows
+
+# Of rows that are assigned at a time: a multiple of the 4096 that faiss takes at a time itself, so
+# that the chunks are the same to the last digit.
+CHUNK_ROWS = 1 << 14
+
 NUM_ITERATIONS = 25  # of k-means; the default of faiss
 
 
@@ -46,13 +52,11 @@ def k_means(features: Tensor, num: int, seed: int) -> Tensor:
     return clusters(features, num, seed, max_points_per_centroid=None).assignment
 
 
-def clusters(
-    features: Tensor, num: int, seed: int, max_points_per_centroid: int | None
-) -> Clusters:
+def clusters(features: Rows, num: int, seed: int, max_points_per_centroid: int | None) -> Clusters:
     """Clusters by k-means, whose centres are those of a sample if there are many rows.
 
     Args:
-        features: ``(N, D)``.
+        features: ``(N, D)``; read in chunks, and the sample before that.
         num: Number of clusters, in [1, N].
         seed: Of the sample and of the initial centres, in [0, 2³¹).
         max_points_per_centroid: The centres are fitted to a random sample of this many rows for
@@ -64,7 +68,7 @@ def clusters(
     Raises:
         ValueError: If ``num`` is out of range.
 
-    Memory: as :func:`k_means`, and a float32 copy of the sample.
+    Memory: a float32 copy of the sample, or, without one, as :func:`k_means`.
 
     Example:
         >>> features = torch.tensor([[0.0], [9.0], [1.0], [10.0]])
@@ -72,21 +76,35 @@ def clusters(
         tensor([[0.5000],
                 [9.5000]])
     """
-    rows = _float32_rows(features)
-    if not 1 <= num <= len(rows):
-        raise ValueError(f"Expected `num` in [1, {len(rows)}], got {num}.")
+    num_rows = len(features)
+    if not 1 <= num <= num_rows:
+        raise ValueError(f"Expected `num` in [1, {num_rows}], got {num}.")
+    num_points = min(num * (max_points_per_centroid or num_rows), num_rows)
     model = faiss.Kmeans(
-        rows.shape[1],
+        features.shape[1],
         num,
         niter=NUM_ITERATIONS,
         seed=seed,
         min_points_per_centroid=1,
         # Not given, faiss takes a sample of 256 points for each centroid.
-        max_points_per_centroid=max_points_per_centroid or len(rows),
+        max_points_per_centroid=num_points,
     )
-    model.train(rows)
-    assignment = torch.from_numpy(model.index.search(rows, 1)[1].ravel())  # (N, 1) -> (N,)
+    model.train(_float32_rows(features[_sample(num_rows, num_points, seed)]))
+    assignment = torch.empty(num_rows, dtype=torch.int64)
+    for start in range(0, num_rows, CHUNK_ROWS):
+        part = slice(start, start + CHUNK_ROWS)
+        nearest = model.index.search(_float32_rows(features[part]), 1)[1]  # (n, 1)
+        assignment[part] = torch.from_numpy(nearest.ravel())
     return Clusters(assignment, torch.from_numpy(model.centroids))
+
+
+def _sample(num_rows: int, num: int, seed: int) -> Tensor | slice:
+    """The rows that faiss would draw itself, from a matrix that is in memory as a whole."""
+    if num == num_rows:
+        return slice(None)
+    order = np.empty(num_rows, dtype=np.int32)
+    faiss.rand_perm(faiss.swig_ptr(order), num_rows, seed)  # type: ignore[attr-defined]
+    return torch.from_numpy(order[:num]).long()
 
 
 def neighbor_distances(features: Tensor, num: int) -> Tensor:

@@ -56,6 +56,7 @@ class Project:
         trainer: Makes the trainer of a fit.
         batch_size: Rows in a training batch.
         scale: What features are scaled to, as in :class:`~dal.data.ALDataModule`.
+        in_memory: Whether their features are kept in memory, as there.
         seed: Of every random number.
         copies: Whether a round holds copies of its images, which people may move into folders, one
             for each class.
@@ -71,6 +72,7 @@ class Project:
         trainer: Callable[..., L.Trainer] = DEFAULT_TRAINER,
         batch_size: int = 128,
         scale: str | float = "auto",
+        in_memory: str | bool = "auto",
         seed: int = 0,
         copies: bool = True,
         made_from: Mapping[str, Any] | None = None,
@@ -82,6 +84,7 @@ class Project:
         self.trainer = trainer
         self.batch_size = batch_size
         self.scale = scale
+        self.in_memory = in_memory
         self.seed = seed
         self.copies = copies
         self.made_from = dict(made_from or {})

@@ -67,7 +67,10 @@ class UnfinishedStep:
         self._check_source()
         self.source = Unlabeled(project.source)
         self.datamodule = ALDataModule(
-            self.source, batch_size=project.batch_size, scale=project.scale
+            self.source,
+            batch_size=project.batch_size,
+            scale=project.scale,
+            in_memory=project.in_memory,
         )
         self.datamodule.setup()
         self.pool = self.datamodule.pool
