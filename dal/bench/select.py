@@ -151,14 +151,25 @@ def floor_flops(name: str, problem: Problem, strategy: "Strategy") -> float:
     if name == "bait_diagonal":
         return logits + 2 * n * k * d + 4 * n * k * d  # F, and every gain once
     if name == "badge":
-        return logits + 2 * b * n * (k + d)
+        from dal.functional import seeding
+
+        is_small = n <= seeding.SMALL_POOL  # otherwise only proposals meet the centres
+        return logits + (2 * b * n * (k + d) if is_small else 0)
     if name == "batch_bald":
         return logits * (1 + getattr(strategy, "num_samples", 0))
     if name == "tcm":
         name = "typiclust" if problem.num_labeled < 4 * b else "margin"
+        strategy = getattr(strategy, "typiclust", strategy)
     if name == "typiclust":
+        from dal.strategies.typiclust import MAX_CLUSTERED_POINTS
+
         num_clusters = min(problem.num_labeled + b, getattr(strategy, "max_clusters", 500))
-        return 2 * CLUSTERING_ITERATIONS * n * d * num_clusters
+        num_points = n
+        if n > MAX_CLUSTERED_POINTS and (most := getattr(strategy, "max_points_per_centroid", 0)):
+            num_points = min(n, most * num_clusters)
+        clustering = 2 * (CLUSTERING_ITERATIONS * num_points + n * (num_points < n)) * d
+        neighbors = 2 * min(b, num_clusters) * (n / num_clusters) ** 2 * d
+        return clustering * num_clusters + neighbors
     if name == "k_means":
         num_points = min(n, (getattr(strategy, "max_points_per_centroid", None) or n) * b)
         return 2 * (CLUSTERING_ITERATIONS * num_points + n) * d * b

@@ -34,6 +34,7 @@ ADDED_KEYS = {
     "extraction.skip_broken": False,
     "strategy.candidate": "diagonal",
     "strategy.max_clusters": 500,
+    "strategy.max_points_per_centroid": 256,
     "data.splits.train": "train",
     "data.splits.test": "test",
     "data.id_column": None,

@@ -107,23 +107,32 @@ def _sample(num_rows: int, num: int, seed: int) -> Tensor | slice:
     return torch.from_numpy(order[:num]).long()
 
 
-def neighbor_distances(features: Tensor, num: int) -> Tensor:
-    """Euclidean distances of every row to the rows nearest to it, itself left out.
+class Neighbors(NamedTuple):
+    """The nearest neighbors of N rows, nearest first.
+
+    Attributes:
+        distances: Euclidean, ``(N, num)``, float32, ascending, on the CPU.
+        rows: Which rows they are, ``(N, num)``, int64, on the CPU.
+    """
+
+    distances: Tensor
+    rows: Tensor
+
+
+def nearest_neighbors(features: Tensor, num: int) -> Neighbors:
+    """The rows that are nearest to each row, itself left out.
 
     Args:
         features: ``(N, D)``.
         num: Number of neighbors, in [1, N - 1].
 
-    Returns:
-        ``(N, num)``, float32, ascending, on the CPU.
-
     Raises:
         ValueError: If ``num`` is out of range.
 
-    Memory: N·num entries, and one float32 copy as in :func:`k_means`.
+    Memory: 2·N·num entries, and one float32 copy as in :func:`k_means`.
 
     Example:
-        >>> neighbor_distances(torch.tensor([[0.0], [1.0], [3.0]]), 2)
+        >>> nearest_neighbors(torch.tensor([[0.0], [1.0], [3.0]]), 2).distances
         tensor([[1., 3.],
                 [1., 2.],
                 [2., 3.]])
@@ -133,10 +142,16 @@ def neighbor_distances(features: Tensor, num: int) -> Tensor:
         raise ValueError(f"Expected `num` in [1, {len(rows) - 1}], got {num}.")
     index = faiss.IndexFlatL2(rows.shape[1])
     index.add(rows)
-    squares = torch.from_numpy(index.search(rows, num + 1)[0])  # (N, num + 1)
-    # The first column is the row itself, or a duplicate at the same distance. Rounding can push
-    # the square of a small distance below zero.
-    return squares[:, 1:].clamp_min(0).sqrt()
+    found = index.search(rows, num + 1)
+    squares, neighbors = torch.from_numpy(found[0]), torch.from_numpy(found[1])  # (N, num + 1)
+    # The row itself is the first, or behind duplicates of it. If it is behind too many of them to
+    # be found, the first of them is left out instead.
+    is_self = neighbors == torch.arange(len(rows))[:, None]
+    is_self[:, 0] |= ~is_self.any(1)
+    shape = (len(rows), num)
+    # Rounding can push the square of a small distance below zero.
+    distances = squares[~is_self].view(shape).clamp_min_(0).sqrt_()
+    return Neighbors(distances, neighbors[~is_self].view(shape))
 
 
 def _float32_rows(features: Tensor) -> "np.ndarray[tuple[int, int], np.dtype[np.float32]]":

@@ -1,6 +1,13 @@
 """BADGE: uncertain and diverse, by k-means++ on gradients."""
 
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
 from dal.functional import seeding
+from dal.functional.seeding import Embeddings
 from dal.strategies.query import Query
 from dal.strategies.strategy import Selection, Strategy, floating_type
 
@@ -8,11 +15,14 @@ from dal.strategies.strategy import Selection, Strategy, floating_type
 class Badge(Strategy):
     """Draws far-apart gradient embeddings, as k-means++ seeds its centres.
 
+    For more than 131,072 rows it draws by rejection: by the same law, and other rows.
+
     Args:
         subset_size: As in :class:`Strategy`.
         dtype: ``"float32"``, or ``"float64"`` for checks.
 
-    Memory: 4·U·(K + D) bytes.
+    Memory: 4·U·(K + D) bytes for up to 131,072 rows; for more, 40·U bytes and what the query has
+    loaded.
 
     References:
         Ash et al. (2020), "Deep batch active learning by diverse, uncertain gradient lower
@@ -29,11 +39,34 @@ class Badge(Strategy):
         Scores are squared distances to the nearest earlier pick when each was drawn, and for the
         first its squared length.
         """
-        embeddings = seeding.Embeddings(
-            query.map_pool(lambda probs: seeding.gradient_factors(probs.to(self.dtype))),
-            query.pool_embeddings.to(self.dtype),
-        )
-        drawn = seeding.k_means_plus_plus(embeddings, query.num, query.generator)
+        if len(query.pool) > seeding.SMALL_POOL:
+            drawn = seeding.k_means_plus_plus_by_rejection(
+                _PoolEmbeddings(query, self.dtype), query.num, query.generator
+            )
+        else:
+            embeddings = Embeddings(
+                query.map_pool(lambda probs: seeding.gradient_factors(probs.to(self.dtype))),
+                query.pool_embeddings.to(self.dtype),
+            )
+            drawn = seeding.k_means_plus_plus(embeddings, query.num, query.generator)
         return Selection(
             drawn.positions, drawn.squared_distances, {"num_uniform": drawn.num_uniform}
         )
+
+
+class _PoolEmbeddings(NamedTuple):
+    """The embeddings of a pool, computed from its features whenever they are needed."""
+
+    query: Query
+    dtype: torch.dtype
+
+    def take(self, rows: Tensor) -> Embeddings:
+        return self._embeddings(self.query.pool.take(rows.cpu()).load())
+
+    def map(self, function: Callable[[Embeddings], Tensor]) -> Tensor:
+        return self.query.map_pool_features(lambda rows: function(self._embeddings(rows)))
+
+    def _embeddings(self, features: Tensor) -> Embeddings:
+        probs = self.query.logits(features).softmax(-1).to(self.dtype)
+        h = self.query.embeddings(features).to(self.dtype)
+        return Embeddings(seeding.gradient_factors(probs), h)

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from dal.errors import ConfigError
 from dal.functional import typicality
+from dal.strategies import typiclust
 from dal.strategies.query import Query
 from dal.strategies.strategy import Need, Selection, Strategy
 from dal.strategies.typiclust import TypiClust
@@ -22,6 +23,7 @@ class Tcm(Strategy):
         switch_after: Number of labels from which on Margin selects; 4·B if None.
         normalize: As in :class:`TypiClust`.
         max_clusters: As in :class:`TypiClust`.
+        max_points_per_centroid: As in :class:`TypiClust`.
 
     Raises:
         ConfigError: If an argument is out of range.
@@ -41,6 +43,7 @@ class Tcm(Strategy):
         switch_after: int | None = None,
         normalize: bool = True,
         max_clusters: int = typicality.MAX_CLUSTERS,
+        max_points_per_centroid: int | None = typiclust.MAX_POINTS_PER_CENTROID,
     ) -> None:
         super().__init__(subset_size)
         if switch_after is not None and switch_after < 1:
@@ -49,7 +52,7 @@ class Tcm(Strategy):
                 f"{switch_after}."
             )
         self.switch_after = switch_after
-        self.typiclust = TypiClust(None, normalize, max_clusters)
+        self.typiclust = TypiClust(None, normalize, max_clusters, max_points_per_centroid)
         self.margin = Margin()
 
     def select(self, query: Query) -> Selection:

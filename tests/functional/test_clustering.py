@@ -45,7 +45,7 @@ def test_duplicates_leave_clusters_empty() -> None:
 
 
 @given(st.integers(2, 40), st.integers(0, 1000), st.data())
-def test_neighbor_distances_are_their_definition(
+def test_nearest_neighbors_are_their_definition(
     num_rows: int, seed: int, data: st.DataObject
 ) -> None:
     num = data.draw(st.integers(1, num_rows - 1))
@@ -53,8 +53,11 @@ def test_neighbor_distances_are_their_definition(
     if data.draw(st.booleans()):
         features[1] = features[0]  # a duplicate is a neighbor at distance 0
     expected = torch.tensor(reference.neighbor_distances(features.double(), num))
-    distances = clustering.neighbor_distances(features, num)
+    distances, rows = clustering.nearest_neighbors(features, num)
     torch.testing.assert_close(distances, expected, rtol=1e-3, atol=1e-3)
+    assert (rows != torch.arange(num_rows)[:, None]).all()
+    to_rows = (features[:, None] - features[rows]).norm(dim=-1)  # (N, num, D) -> (N, num)
+    torch.testing.assert_close(to_rows, expected, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
@@ -62,11 +65,11 @@ def test_any_dtype_is_clustered_as_float32(dtype: torch.dtype) -> None:
     features = points(30, 1).to(dtype)
     expected = clustering.k_means(features.float(), 4, seed=0)
     assert torch.equal(clustering.k_means(features, 4, seed=0), expected)
-    assert clustering.neighbor_distances(features, 3).dtype == torch.float32
+    assert clustering.nearest_neighbors(features, 3).distances.dtype == torch.float32
 
 
 def test_refuses_more_than_there_is() -> None:
     with pytest.raises(ValueError, match=r"`num` in \[1, 8\], got 9"):
         clustering.k_means(points(8, 0), 9, 0)
     with pytest.raises(ValueError, match=r"`num` in \[1, 7\], got 8"):
-        clustering.neighbor_distances(points(8, 0), 8)
+        clustering.nearest_neighbors(points(8, 0), 8)

@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -5,6 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from dal.functional import seeding
+from dal.functional.seeding import Embeddings
 from tests import reference
 
 
@@ -15,13 +18,35 @@ def draw(num: int, num_features: int, num_classes: int, seed: int) -> tuple[Tens
     return logits.softmax(1), features
 
 
+class Computed:
+    """Embeddings of some rows, given out in chunks; how often all are read is counted."""
+
+    def __init__(self, probs: Tensor, features: Tensor) -> None:
+        self.embeddings = Embeddings(seeding.gradient_factors(probs), features)
+        self.num_readings = 0
+
+    def take(self, rows: Tensor) -> Embeddings:
+        return self.embeddings.take(rows)
+
+    def map(self, function: Callable[[Embeddings], Tensor]) -> Tensor:
+        self.num_readings += 1
+        parts = torch.arange(len(self.embeddings.h)).split(7)
+        return torch.cat([function(self.embeddings.take(rows)) for rows in parts])
+
+
 def seed_centres(
-    probs: Tensor, features: Tensor, num: int, seed: int, max_stale: int | None = None
+    probs: Tensor, features: Tensor, num: int, seed: int, by_rejection: bool = False
 ) -> tuple[list[int], seeding.Seeding]:
-    embeddings = seeding.Embeddings(seeding.gradient_factors(probs), features)
     generator = torch.Generator().manual_seed(seed)
-    result = seeding.k_means_plus_plus(embeddings, num, generator, max_stale)
+    source = Computed(probs, features)
+    if by_rejection:
+        result = seeding.k_means_plus_plus_by_rejection(source, num, generator)
+    else:
+        result = seeding.k_means_plus_plus(source.embeddings, num, generator)
     return result.positions.tolist(), result
+
+
+both_ways = pytest.mark.parametrize("by_rejection", [False, True])
 
 
 @settings(max_examples=200)
@@ -42,16 +67,54 @@ def test_draws_what_explicit_embeddings_draw(
     assert result.num_uniform == distances.count(0.0)
 
 
-@pytest.mark.parametrize("max_stale", [1, 4, 64])
-def test_stale_draws_report_the_present_distance(max_stale: int) -> None:
+@settings(max_examples=200)
+@given(st.integers(1, 15), st.integers(1, 4), st.integers(2, 4), st.integers(0, 10**6), st.data())
+def test_draws_what_one_proposal_after_the_other_draws(
+    size: int, d: int, k: int, seed: int, data: st.DataObject
+) -> None:
+    num = data.draw(st.integers(1, size))
+    num_proposals = data.draw(st.sampled_from([1, 4, 256]))
+    share = data.draw(st.sampled_from([0.0, 0.5, 4.0]))
+    probs, features = draw(size, d, k, seed)
+    if data.draw(st.booleans()):  # duplicates
+        copies = [0] * (size // 2) + [size - 1] * (size - size // 2)
+        probs, features = probs[[0] * size], features[copies]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(seeding, "NUM_PROPOSALS", num_proposals)
+        patch.setattr(seeding, "MAX_REJECTED_SHARE", share)
+        positions, result = seed_centres(probs, features, num, seed, by_rejection=True)
+    expected = reference.badge_by_rejection(
+        probs, features, num, torch.Generator().manual_seed(seed), num_proposals, share * size
+    )
+    assert positions == list(expected)
+    distances = list(expected.values())
+    assert result.squared_distances.tolist() == pytest.approx(distances, rel=1e-6, abs=1e-12)
+    assert result.num_uniform == distances.count(0.0)
+
+
+@both_ways
+def test_reports_the_distance_when_drawn(by_rejection: bool) -> None:
     probs, features = draw(40, 3, 3, 0)
     g = (seeding.gradient_factors(probs)[:, :, None] * features[:, None]).flatten(1)
-    positions, result = seed_centres(probs, features, 30, 1, max_stale)
+    positions, result = seed_centres(probs, features, 30, 1, by_rejection)
     squares = torch.cdist(g[positions], g[positions]).square()
     expected = [squares[i, :i].min().item() for i in range(1, 30)]
     assert result.squared_distances[0].item() == pytest.approx(g.square().sum(1).max().item())
     assert result.squared_distances[1:].tolist() == pytest.approx(expected)
     assert result.num_uniform == 0
+
+
+@pytest.mark.parametrize(("num_copies", "size", "num_readings"), [(1, 400, 1), (20_000, 6, 2)])
+def test_all_rows_are_read_again_if_many_are_rejected(
+    num_copies: int, size: int, num_readings: int
+) -> None:
+    """Orthogonal rows are drawn by their bounds; copies of the first centre are rejected."""
+    features = torch.eye(size)[[0] * num_copies + list(range(1, size))]
+    source = Computed(torch.full((len(features), 3), 1 / 3), features)
+    drawn = seeding.k_means_plus_plus_by_rejection(source, 5, torch.Generator().manual_seed(0))
+    assert drawn.positions[0] == 0
+    assert (drawn.positions[1:] >= num_copies).all()
+    assert source.num_readings == num_readings
 
 
 def test_factors_are_gradients() -> None:
@@ -60,8 +123,8 @@ def test_factors_are_gradients() -> None:
     torch.testing.assert_close(seeding.gradient_factors(probs), expected)
 
 
-@pytest.mark.parametrize("max_stale", [1, 2, 4])
-def test_draws_follow_the_square_law(max_stale: int) -> None:
+@both_ways
+def test_draws_follow_the_square_law(by_rejection: bool) -> None:
     """Chi-square of the second, third and fourth draws together, over all of their triples."""
     size, num_runs = 5, 3000
     probs, features = draw(size, 3, 3, 5)
@@ -69,10 +132,9 @@ def test_draws_follow_the_square_law(max_stale: int) -> None:
     g = (embeddings.a[:, :, None] * embeddings.h[:, None]).flatten(1)
     distances = torch.cdist(g, g).square()
     first = int(g.norm(dim=1).argmax())
-    generator = torch.Generator().manual_seed(0)
     observed = torch.zeros(size, size, size)
-    for _ in range(num_runs):
-        run = seeding.k_means_plus_plus(embeddings, 4, generator, max_stale).positions.tolist()
+    for seed in range(num_runs):
+        run, _ = seed_centres(probs, features, 4, seed, by_rejection)
         assert run[0] == first
         assert len(set(run)) == 4
         observed[tuple(run[1:])] += 1
@@ -101,15 +163,15 @@ def test_draws_follow_the_square_law(max_stale: int) -> None:
     assert statistic < num_cells + 4 * (2 * num_cells) ** 0.5
 
 
-@pytest.mark.parametrize("max_stale", [1, 8])
+@both_ways
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_duplicates_come_last_and_uniformly(max_stale: int, dtype: torch.dtype) -> None:
+def test_duplicates_come_last_and_uniformly(by_rejection: bool, dtype: torch.dtype) -> None:
     probs, features = draw(3, 50, 4, 2)
     copies = torch.tensor([0] * 5 + [1] * 5 + [2] * 5)
     probs, features = probs[copies].to(dtype), features[copies].to(dtype)
     counts = torch.zeros(15)
     for seed in range(300):
-        positions, result = seed_centres(probs, features, 6, seed, max_stale)
+        positions, result = seed_centres(probs, features, 6, seed, by_rejection)
         assert len(set(positions)) == 6
         assert len(set(copies[positions[:3]].tolist())) == 3
         assert result.num_uniform == 3
@@ -121,10 +183,11 @@ def test_duplicates_come_last_and_uniformly(max_stale: int, dtype: torch.dtype) 
     assert counts[1:].min() > 0
 
 
-def test_zero_embeddings_are_drawn_uniformly() -> None:
+@both_ways
+def test_zero_embeddings_are_drawn_uniformly(by_rejection: bool) -> None:
     probs = torch.tensor([[1.0, 0.0]] * 6)
     features = torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
-    positions, result = seed_centres(probs, features, 6, 0)
+    positions, result = seed_centres(probs, features, 6, 0, by_rejection)
     assert positions[0] == 0
     assert sorted(positions) == list(range(6))
     assert result.squared_distances.tolist() == [0.0] * 6
@@ -139,7 +202,8 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert chunked == whole
 
 
+@both_ways
 @pytest.mark.parametrize("num", [0, 6])
-def test_refuses_more_than_there_is(num: int) -> None:
+def test_refuses_more_than_there_is(num: int, by_rejection: bool) -> None:
     with pytest.raises(ValueError, match=rf"`num` in \[1, 5\], got {num}"):
-        seed_centres(*draw(5, 2, 2, 0), num, 0)
+        seed_centres(*draw(5, 2, 2, 0), num, 0, by_rejection)

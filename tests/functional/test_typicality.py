@@ -80,6 +80,26 @@ def test_all_clusters_small_is_uniform() -> None:
     assert len(runs) > 1
 
 
+@settings(max_examples=60)
+@given(st.integers(1, 90), st.integers(1, 20), st.integers(0, 1000), st.data())
+def test_takes_the_most_typical_one_again_and_again(
+    size: int, num: int, seed: int, data: st.DataObject
+) -> None:
+    features = points(size, seed)
+    if data.draw(st.booleans()):  # duplicates, up to more of them than there are neighbors
+        features[: data.draw(st.integers(0, size))] = features[0].clone()
+    left = list(range(size))
+    taken = typicality.most_typical(features, min(num, size))
+    assert 1 <= len(taken) <= num
+    if size >= 60:
+        assert len(taken) == num
+    for row, score in taken:
+        scores = reference.typicality(features[left].double())
+        assert score == pytest.approx(max(scores), rel=1e-3)
+        assert scores[left.index(row)] == pytest.approx(max(scores), rel=1e-3)
+        left.remove(row)
+
+
 def test_more_than_the_clusters_goes_round() -> None:
     features = points(60, 3)
     expected = reference.typiclust(features.double(), 10, 40, assignment(features, 4))

@@ -51,7 +51,12 @@ from tests.reference.scoring import (
     mean_height,
     trapezoid,
 )
-from tests.reference.seeding import badge, draw_proportionally, fill_uniformly
+from tests.reference.seeding import (
+    badge,
+    badge_by_rejection,
+    draw_proportionally,
+    fill_uniformly,
+)
 from tests.reference.training import epoch_rows, logit_deviations
 
 __all__ = [
@@ -60,6 +65,7 @@ __all__ = [
     "PublishedDiagonalBait",
     "average_linkage",
     "badge",
+    "badge_by_rejection",
     "batch_bald",
     "binary_factor",
     "brier",

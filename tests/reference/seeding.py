@@ -36,10 +36,7 @@ def badge(
 
     All distances are computed from scratch for every draw.
     """
-    gradients = [
-        torch.kron(one_hot(int(p.argmax()), p) - p, h) for p, h in zip(probs, features, strict=True)
-    ]
-    g = torch.stack(gradients)
+    g = gradients(probs, features)
     norms = g.square().sum(1)
     first = int(norms.argmax())
     drawn = {first: norms[first].item()}
@@ -52,6 +49,67 @@ def badge(
             return {row: drawn.get(row, 0.0) for row in filled}
         row = draw_proportionally(squares, generator)
         drawn[row] = squares[row].item()
+    return drawn
+
+
+def gradients(probs: Tensor, features: Tensor) -> Tensor:
+    return torch.stack(
+        [
+            torch.kron(one_hot(int(p.argmax()), p) - p, h)
+            for p, h in zip(probs, features, strict=True)
+        ]
+    )
+
+
+def badge_by_rejection(
+    probs: Tensor,
+    features: Tensor,
+    num: int,
+    generator: torch.Generator,
+    num_proposals: int,
+    max_rejected: float,
+) -> dict[int, float]:
+    """k-means++ by rejection on explicit gradient embeddings, one proposal after the other.
+
+    A proposal is drawn by the bounds before its block, and kept by its present distance.
+    """
+    g = gradients(probs, features)
+    between = torch.stack([(g - c).square().sum(1) for c in g])
+    between[between < 1e-12] = 0
+    lengths = g.norm(dim=1)
+    first = int(lengths.argmax())
+    drawn = {first: lengths[first].item() ** 2}
+    known: dict[int, float] = {}  # distances that have been computed
+    num_rejected = 0
+
+    def distance(row: int) -> float:
+        return 0.0 if row in drawn else min(between[row, c].item() for c in drawn)
+
+    def bound(row: int) -> float:
+        lowest = min((lengths[row] + lengths[c]).item() ** 2 for c in drawn)
+        return 0.0 if row in drawn else min(lowest, known.get(row, lowest))
+
+    while len(drawn) < num:
+        if num_rejected > max_rejected:
+            known, num_rejected = {row: distance(row) for row in range(len(g))}, 0
+        bounds = torch.tensor([bound(row) for row in range(len(g))], dtype=torch.float64)
+        if bounds.sum() == 0:
+            filled = fill_uniformly(list(drawn), num, len(g), generator)
+            return {row: drawn.get(row, 0.0) for row in filled}
+        shares, chances = torch.rand(2, num_proposals, generator=generator, dtype=torch.float64)
+        block = []
+        for share, chance in zip(shares.tolist(), chances.tolist(), strict=True):
+            target, row = share * bounds.sum().item(), 0
+            while bounds[: row + 1].sum() <= target:
+                row += 1
+            block.append(row)
+            if len(drawn) == num:
+                continue
+            if chance * bounds[row] < distance(row):
+                drawn[row] = distance(row)
+            else:
+                num_rejected += 1
+        known |= {row: distance(row) for row in block}
     return drawn
 
 

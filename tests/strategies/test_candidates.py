@@ -308,6 +308,7 @@ def test_too_many_candidates_are_refused_before_the_work(monkeypatch: pytest.Mon
         (Tcm, {"switch_after": 0}, "`switch_after` of at least 1, or null"),
         (Tcm, {"max_clusters": 0}, "`max_clusters` of at least 1, got 0"),
         (TypiClust, {"max_clusters": 0}, "`max_clusters` of at least 1, got 0"),
+        (TypiClust, {"max_points_per_centroid": 0}, "`max_points_per_centroid` of at least 1"),
         (ClusterMargin, {"subset_size": 0}, "`subset_size` of at least 1"),
         (Tcm, {"subset_size": 0}, "`subset_size` of at least 1"),
     ],

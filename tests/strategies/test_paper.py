@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dal.errors import ConfigError, ResourceError
-from dal.functional import bait, fisher
+from dal.functional import bait, fisher, seeding, typicality
 from dal.runtime import devices
 from dal.strategies import (
     Badge,
@@ -18,6 +18,7 @@ from dal.strategies import (
     Random,
     Strategy,
     TypiClust,
+    typiclust,
 )
 from tests import reference
 from tests.strategies.test_contract import drawn_pool, query
@@ -41,10 +42,52 @@ def test_picks_what_its_definition_picks(name: str, seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
+def test_badge_draws_by_rejection_from_large_pools(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seeding, "SMALL_POOL", 59)
+    asked = query(drawn_pool(60, seed), 5, seed=seed)
+    expected = reference.badge_by_rejection(
+        asked.pool_probs.double(),
+        asked.pool_features.double(),
+        5,
+        torch.Generator().manual_seed(seed),
+        seeding.NUM_PROPOSALS,
+        60 * seeding.MAX_REJECTED_SHARE,
+    )
+    picked = Badge(dtype="float64")(query(drawn_pool(60, seed), 5, seed=seed))
+    assert picked.positions.tolist() == list(expected)
+
+
+@pytest.mark.parametrize("seed", range(5))
 def test_typiclust_picks_what_its_definition_picks(seed: int) -> None:
     pool = drawn_pool(200, seed)
     expected = reference.selections["typiclust"](query(pool, 5, seed=seed))
     assert TypiClust()(query(pool, 5, seed=seed)).positions.tolist() == expected
+
+
+def test_typiclust_fits_its_clusters_of_large_pools_to_a_sample(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Which reads no more than the sample, chunks, and single clusters; the rest stays the same."""
+    whole = TypiClust()(query(drawn_pool(300, 0), 20)).positions.tolist()
+    monkeypatch.setattr(typiclust, "MAX_CLUSTERED_POINTS", 306)  # 300 and 7 labeled ones
+    assert TypiClust()(query(drawn_pool(300, 0), 20)).positions.tolist() == whole  # 27 · 256 points
+    assert TypiClust(max_points_per_centroid=None)(
+        query(drawn_pool(300, 0), 20)
+    ).positions.tolist() == whole
+    asked = query(drawn_pool(300, 0), 20)
+    sampled = TypiClust(max_points_per_centroid=5)(asked).positions.tolist()
+    assert sampled != whole
+    features = torch.cat([asked.labeled.load(), asked.pool.load()])
+    units = torch.nn.functional.normalize(features)
+    generator = torch.Generator().manual_seed(0)
+    expected = typicality.select(units, 7, 20, generator, max_points_per_centroid=5)
+    assert sampled == expected.positions.tolist()
+    monkeypatch.setattr(typiclust, "MAX_CLUSTERED_POINTS", 307)
+    assert TypiClust(max_points_per_centroid=5)(
+        query(drawn_pool(300, 0), 20)
+    ).positions.tolist() == whole
 
 
 @pytest.mark.parametrize(
