@@ -10,6 +10,7 @@ from dal.functional.rows import Rows
 from dal.runtime import devices, memory_maps
 
 CHUNK_ROWS = 1 << 14  # 25 MiB of float32 at D = 384
+FEW_ROWS = 1 << 7  # whose pages are given back one by one, and not all between them
 KEPT_SHARE = 0.5  # of the memory that is available, for features that are kept there
 
 # Is told, whenever rows were read in order, the number of the last one and how many there are.
@@ -89,7 +90,11 @@ class FeatureRows:
             found = source.to(self.device, torch.float32, copy=True)
         else:
             found = self.features[indices].to(self.device, torch.float32)
-        memory_maps.release(source)
+        if len(indices) <= FEW_ROWS:
+            for index in indices.tolist():
+                memory_maps.release(self.features[index : index + 1])
+        else:
+            memory_maps.release(source)
         return found if self.scale == 1 else found.mul_(self.scale)
 
     def chunks(self, size: int = CHUNK_ROWS) -> Iterator[Tensor]:
@@ -175,6 +180,15 @@ class MappedRows:
     def __getitem__(self, rows: slice | Tensor) -> Tensor:
         """``function`` of some rows, ``(R, E)``."""
         return self.function(self.rows[rows])
+
+
+def rows_of_type(rows: Rows, dtype: torch.dtype) -> Rows:
+    """The same rows in another type."""
+    if isinstance(rows, Tensor):
+        return rows.to(dtype)
+    return (
+        rows if rows.dtype == dtype else MappedRows(rows, lambda part: part.to(dtype), dtype=dtype)
+    )
 
 
 def check_in_memory(in_memory: str | bool) -> None:

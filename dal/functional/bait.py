@@ -23,6 +23,7 @@ from dal.functional.bait_objective import (
     Selection,
     Updates,
 )
+from dal.functional.rows import Rows
 
 NUM_CHUNKS = 8  # tensors of the size of a chunk that exist at the same time, at most
 
@@ -53,11 +54,13 @@ def peak_entries(
     num_labeled: int,
     num: int,
     oversample: int = 2,
+    are_kept: bool = True,
 ) -> PeakEntries:
     """Peak tensor entries of :func:`select`: fixed, and per pool row.
 
-    They include the features and factors of the pool. They leave out the chunks, which take up to
-    NUM_CHUNKS times :func:`fisher.scratch_bytes`, and the shortlist.
+    They include the factors of the pool, and its features unless they are read in chunks. They
+    leave out the chunks, which take up to NUM_CHUNKS times :func:`fisher.scratch_bytes`, and the
+    shortlist.
 
     Args:
         num_features: D.
@@ -66,6 +69,7 @@ def peak_entries(
         num_labeled: L.
         num: B.
         oversample: As in :class:`Hyperparameters`.
+        are_kept: Whether the features of the pool are in memory.
 
     Example:
         >>> peak_entries(num_features=384, num_classes=1, rank=1, num_labeled=10, num=10)
@@ -84,14 +88,14 @@ def peak_entries(
     fixed = resident + max(forward, backward)
     # Features, factors before and after their scaling, P, Q and four temporaries of their size, the
     # traces of P and Q, gains and their rounding.
-    per_pool_row = num_features + 2 * num_classes * rank + 6 * rank**2 + 4
+    per_pool_row = are_kept * num_features + 2 * num_classes * rank + 6 * rank**2 + 4
     if num_classes == rank == 1:
         per_pool_row += 2 * min(BLOCK_STEPS, oversample * num)  # X and Y of a block
     return PeakEntries(fixed, per_pool_row)
 
 
 def select(
-    features: Tensor,
+    features: Rows,
     factors: Tensor,
     labeled_features: Tensor,
     labeled_factors: Tensor,
@@ -101,7 +105,7 @@ def select(
     """The batch that BAIT chooses; of equal candidates the first.
 
     Args:
-        features: Of the pool, ``(N, D)``.
+        features: Of the pool, ``(N, D)``; read in chunks, several times.
         factors: Of the pool, ``(N, K, r)``, from :mod:`dal.functional.fisher`.
         labeled_features: ``(L, D)``; L may be 0.
         labeled_factors: ``(L, K, r)``.
@@ -142,7 +146,7 @@ def forward_backward(problem: Problem, num: int, num_forward: int) -> Selection:
     while len(search.positions) < num_forward:
         search.advance(num_forward - len(search.positions))
     positions = torch.tensor(search.positions, device=problem.features.device)
-    gains = torch.tensor(search.gains).to(problem.features)
+    gains = torch.tensor(search.gains).to(problem.factors)
     inverse = search.updates.inverse
     del search  # the terms of all candidates
     is_kept = bait_backward.survivors(problem, inverse, positions, num)
@@ -305,7 +309,7 @@ def _project(problem: Problem, u: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
     """X = VᵀU and Y = VᵀW of rank-one candidates for several steps, ``(N, steps)`` each."""
     num_steps = u.shape[1]
     both, scale = torch.cat([u, w], 1), problem.factors[:, 0]  # (D, 2·steps), (N, 1)
-    products = problem.features.new_empty(len(problem.features), 2 * num_steps)
+    products = problem.factors.new_empty(len(problem.features), 2 * num_steps)
     for rows in fisher.chunks(products, both.shape[1]):
         torch.mm(problem.features[rows], both, out=products[rows]).mul_(scale[rows])
     return products[:, :num_steps], products[:, num_steps:]

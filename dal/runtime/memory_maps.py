@@ -53,7 +53,7 @@ def prefetch(rows: Tensor) -> None:
         rows: A slice of a tensor along its first dimension; nothing is done if it is in memory.
     """
     if CAN_ADVISE:
-        _advise(rows, mmap.MADV_WILLNEED, before=0)
+        _advise(rows, mmap.MADV_WILLNEED)
 
 
 def release(rows: Tensor) -> None:
@@ -63,7 +63,7 @@ def release(rows: Tensor) -> None:
         rows: A slice of a tensor along its first dimension; nothing is done if it is in memory.
     """
     if CAN_ADVISE:
-        _advise(rows, mmap.MADV_DONTNEED, before=NEIGHBORHOOD)
+        _advise(rows, mmap.MADV_DONTNEED, NEIGHBORHOOD)
 
 
 def chunks(rows: Tensor, size: int) -> Iterator[Tensor]:
@@ -78,12 +78,13 @@ def chunks(rows: Tensor, size: int) -> Iterator[Tensor]:
         release(part)
 
 
-def _advise(rows: Tensor, advice: int, before: int) -> None:
-    """Tells the kernel what to do with the pages of some rows, and of some bytes before them."""
+def _advise(rows: Tensor, advice: int, around: int = 0) -> None:
+    """Tells the kernel what to do with the pages of some rows, and of some bytes around them."""
     if len(rows) == 0 or not is_mapped(rows) or not rows.is_contiguous():
         return
     address = rows.untyped_storage().data_ptr()
     opened, header = _MAPS[address]
     first = header + rows.data_ptr() - address
-    start = max(first - before, 0) // mmap.PAGESIZE * mmap.PAGESIZE
-    opened.madvise(advice, start, first + rows.nbytes - start)
+    start = max(first - around, 0) // mmap.PAGESIZE * mmap.PAGESIZE
+    end = min(first + rows.nbytes + around, len(opened))
+    opened.madvise(advice, start, end - start)

@@ -73,9 +73,10 @@ def test_typiclust_fits_its_clusters_of_large_pools_to_a_sample(
     whole = TypiClust()(query(drawn_pool(300, 0), 20)).positions.tolist()
     monkeypatch.setattr(typiclust, "MAX_CLUSTERED_POINTS", 306)  # 300 and 7 labeled ones
     assert TypiClust()(query(drawn_pool(300, 0), 20)).positions.tolist() == whole  # 27 · 256 points
-    assert TypiClust(max_points_per_centroid=None)(
-        query(drawn_pool(300, 0), 20)
-    ).positions.tolist() == whole
+    assert (
+        TypiClust(max_points_per_centroid=None)(query(drawn_pool(300, 0), 20)).positions.tolist()
+        == whole
+    )
     asked = query(drawn_pool(300, 0), 20)
     sampled = TypiClust(max_points_per_centroid=5)(asked).positions.tolist()
     assert sampled != whole
@@ -85,9 +86,10 @@ def test_typiclust_fits_its_clusters_of_large_pools_to_a_sample(
     expected = typicality.select(units, 7, 20, generator, max_points_per_centroid=5)
     assert sampled == expected.positions.tolist()
     monkeypatch.setattr(typiclust, "MAX_CLUSTERED_POINTS", 307)
-    assert TypiClust(max_points_per_centroid=5)(
-        query(drawn_pool(300, 0), 20)
-    ).positions.tolist() == whole
+    assert (
+        TypiClust(max_points_per_centroid=5)(query(drawn_pool(300, 0), 20)).positions.tolist()
+        == whole
+    )
 
 
 @pytest.mark.parametrize(

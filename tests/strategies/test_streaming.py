@@ -12,17 +12,17 @@ from dal.bench.select import Problem, draw_features, make_query
 from dal.data import FeatureRows
 from dal.data import rows as data_rows
 from dal.errors import ResourceError
-from dal.functional import clustering, representatives
+from dal.functional import bait, clustering, fisher, representatives, seeding
 from dal.runtime import devices, memory_maps
-from dal.strategies import Query
+from dal.strategies import Query, TypiClust, typiclust
 from dal.strategies import query as queries
 from dal.strategies.k_means import ClusterStrategy
 from dal.strategies.strategy import Strategy
 from dal.strategies.testing import TwoLayers
 
 READ_IN_CHUNKS = (
-    *("random", "margin", "entropy", "least_confidence", "bald", "core_set"),
-    *("alfa_mix", "k_means", "drop_query", "cluster_margin"),
+    *("random", "margin", "entropy", "least_confidence", "bald", "core_set", "bait_binary"),
+    *("badge", "typiclust", "alfa_mix", "k_means", "drop_query", "cluster_margin"),
 )
 NUM_ROWS, CHUNK_ROWS = 6000, 1024
 
@@ -48,6 +48,11 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queries, "CHUNK_LOGITS", 5 * CHUNK_ROWS)
     for module in (data_rows, clustering, representatives):
         monkeypatch.setattr(module, "CHUNK_ROWS", CHUNK_ROWS)
+    monkeypatch.setattr(fisher, "SCRATCH_BYTES", {"cpu": 4 * 16 * CHUNK_ROWS})
+    monkeypatch.setattr(bait, "SHORTLIST_ROWS", CHUNK_ROWS // 2)
+    # As for large pools.
+    monkeypatch.setattr(seeding, "SMALL_POOL", NUM_ROWS // 2)
+    monkeypatch.setattr(typiclust, "MAX_CLUSTERED_POINTS", NUM_ROWS // 2)
 
 
 @pytest.mark.usefixtures("small_chunks")
@@ -56,8 +61,8 @@ def test_the_same_is_selected_in_memory_and_from_a_file(
     name: str, features: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     strategy: Strategy = strategies.by_name(name)
-    if isinstance(strategy, ClusterStrategy):
-        strategy = type(strategy)(max_points_per_centroid=20)  # fewer than there are
+    if isinstance(strategy, ClusterStrategy | TypiClust):
+        strategy = type(strategy)(max_points_per_centroid=10)  # fewer than there are
     expected = strategy(asked(features, in_memory=True))
     sizes: list[int] = []
     read = FeatureRows._read
