@@ -12,6 +12,7 @@ from dal import randomness
 from dal.data import examples
 from dal.data.batches import Chunks, EpochBatches
 from dal.data.examples import Examples
+from dal.data.listener import PoolListener
 from dal.data.pool import Pool
 from dal.data.rows import FeatureRows, check_in_memory
 from dal.data.source import Source
@@ -60,6 +61,7 @@ class ALDataModule(L.LightningDataModule):
     test: Examples | None
     pool: Pool
     mean_norm: float | None = None  # of the pool before it is scaled
+    listener: PoolListener | None = None  # is told how far the pool is read
 
     def __init__(
         self,
@@ -123,10 +125,12 @@ class ALDataModule(L.LightningDataModule):
                 test = Examples(train.features[held_out], train.labels[held_out])
         factor = 1.0
         if self.scale != "none" and len(candidates):
-            self.mean_norm = FeatureRows(train.features, candidates).mean_norm()
+            rows = FeatureRows(train.features, candidates, listener=self.listener)
+            self.mean_norm = rows.mean_norm()
             factor = self._factor(self.mean_norm)
         self.test, self.train = test, train
         self.pool = Pool(train.features, train.ids, candidates, factor, self.in_memory)
+        self.pool.listener = self.listener
 
     def _factor(self, mean_norm: float) -> float:
         """What features are multiplied by to have the mean norm that was asked for."""

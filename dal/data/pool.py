@@ -11,8 +11,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from dal.data.listener import PoolListener
 from dal.data.row_numbers import NumberOf, RowNumbers
-from dal.data.rows import FeatureRows, Reader
+from dal.data.rows import FeatureRows
 from dal.errors import DataError, did_you_mean
 
 MAX_NAMED = 5  # rows that a message names
@@ -36,7 +37,7 @@ class Pool:
         labeled_indices: Indices of the labeled rows, ``(L,)``, int64, in the order in which their
             labels were given.
         labels: Their labels, ``(L,)``, int64.
-        reader: Is told how far a strategy has read the rows that it is shown.
+        listener: Is told how far a strategy has read the rows that it is shown.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class Pool:
         self.features = features
         self.scale = scale
         self.in_memory = in_memory
-        self.reader: Reader | None = None
+        self.listener: PoolListener | None = None
         self.names: Sequence[str] = RowNumbers(len(features)) if ids is None else ids
         self._is_unlabeled = torch.zeros(len(features), dtype=torch.bool)
         self._is_unlabeled[slice(None) if candidates is None else candidates] = True
@@ -85,7 +86,7 @@ class Pool:
             device,
             self.scale,
             self.in_memory,
-            self.reader,
+            self.listener,
         )
 
     def labeled_rows(self, device: torch.device | str = "cpu") -> FeatureRows:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from dal.data.listener import PoolListener
 from dal.errors import ConfigError
 from dal.functional.rows import Rows
 from dal.runtime import devices, memory_maps
@@ -12,9 +13,6 @@ from dal.runtime import devices, memory_maps
 CHUNK_ROWS = 1 << 14  # 25 MiB of float32 at D = 384
 FEW_ROWS = 1 << 7  # whose pages are given back one by one, and not all between them
 KEPT_SHARE = 0.5  # of the memory that is available, for features that are kept there
-
-# Is told, whenever rows were read in order, the number of the last one and how many there are.
-Reader = Callable[[int, int], None]
 
 
 class FeatureRows:
@@ -27,7 +25,7 @@ class FeatureRows:
         scale: What the features are multiplied by.
         in_memory: Whether a copy of all rows may be kept in memory, for who reads them several
             times: see :meth:`are_kept`.
-        reader: Is told how far the rows have been read.
+        listener: Is told how far the rows have been read.
     """
 
     def __init__(
@@ -37,14 +35,14 @@ class FeatureRows:
         device: torch.device | str = "cpu",
         scale: float = 1.0,
         in_memory: str | bool = "auto",
-        reader: Reader | None = None,
+        listener: PoolListener | None = None,
     ) -> None:
         self.features = features
         self.indices = torch.arange(len(features)) if indices is None else indices
         self.device = torch.device(device)
         self.scale = scale
         self.in_memory = in_memory
-        self.reader = reader
+        self.listener = listener
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -77,8 +75,8 @@ class FeatureRows:
         if len(indices):
             last = int(indices[-1])
             memory_maps.prefetch(self.features[last + 1 : last + 1 + len(indices)])
-        if self.reader is not None:
-            self.reader(rows.indices(len(self))[1], len(self))
+        if self.listener is not None:
+            self.listener.read(rows.indices(len(self))[1], len(self))
         return found
 
     def _read(self, indices: Tensor) -> Tensor:

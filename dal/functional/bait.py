@@ -9,6 +9,7 @@ References:
     algorithm 1.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -101,6 +102,7 @@ def select(
     labeled_factors: Tensor,
     num: int,
     hyperparameters: Hyperparameters = DEFAULT,
+    report: Callable[[int, int], None] | None = None,
 ) -> Selection:
     """The batch that BAIT chooses; of equal candidates the first.
 
@@ -111,6 +113,7 @@ def select(
         labeled_factors: ``(L, K, r)``.
         num: Size of the batch B, in [1, N].
         hyperparameters: λ, the oversampling and the reduction.
+        report: Is told now and then how many steps of the forward pass are done, and of how many.
 
     Raises:
         ValueError: If ``num`` is out of range.
@@ -131,20 +134,28 @@ def select(
         features, factors, labeled_features, labeled_factors, num, hyperparameters
     )
     num_forward = min(hyperparameters.oversample * num, len(features))
-    return forward_backward(problem, num, num_forward)
+    return forward_backward(problem, num, num_forward, report)
 
 
-def forward_backward(problem: Problem, num: int, num_forward: int) -> Selection:
+def forward_backward(
+    problem: Problem,
+    num: int,
+    num_forward: int,
+    report: Callable[[int, int], None] | None = None,
+) -> Selection:
     """Adds the best candidate ``num_forward`` times, then removes the least useful down to ``num``.
 
     Args:
         problem: The candidates and the objective.
         num: Size of the batch.
         num_forward: How many candidates the forward pass adds, in [num, N].
+        report: As in :func:`select`.
     """
     search = _ForwardPass(problem, num_forward)
     while len(search.positions) < num_forward:
         search.advance(num_forward - len(search.positions))
+        if report is not None:
+            report(len(search.positions), num_forward)
     positions = torch.tensor(search.positions, device=problem.features.device)
     gains = torch.tensor(search.gains).to(problem.factors)
     inverse = search.updates.inverse

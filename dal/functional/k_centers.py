@@ -9,6 +9,7 @@ References:
     core-set approach", algorithm 1.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -37,7 +38,11 @@ class Selection(NamedTuple):
 
 
 def select(
-    features: Rows, labeled_features: Tensor, num: int, generator: torch.Generator
+    features: Rows,
+    labeled_features: Tensor,
+    num: int,
+    generator: torch.Generator,
+    report: Callable[[int, int], None] | None = None,
 ) -> Selection:
     """Rows chosen one after the other, each the farthest from its nearest centre.
 
@@ -49,6 +54,7 @@ def select(
         labeled_features: ``(L, D)``, L at least 0.
         num: How many rows to choose, in [1, U].
         generator: Of the uniform rest; on the CPU.
+        report: Is told after each row how many are chosen, and of how many.
 
     Raises:
         ValueError: If ``num`` is out of range.
@@ -97,6 +103,8 @@ num_uniform=0)
         nearest[row] = -torch.inf
         centres[num_centres] = _row(features, row)
         num_centres += 1
+        if report is not None:
+            report(len(chosen), num)
     positions = sampling.fill_uniformly(chosen, num, num_rows, generator)
     return Selection(positions, at_choice, num - len(chosen))
 

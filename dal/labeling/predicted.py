@@ -37,7 +37,7 @@ def by_head(head: nn.Module, pool: Pool, classes: Sequence[str], state: np.ndarr
 
     Memory: a few numbers for each item; logits are computed in chunks.
     """
-    rows = FeatureRows(pool.features, scale=pool.scale, reader=pool.reader)
+    rows = FeatureRows(pool.features, scale=pool.scale, listener=pool.listener)
     probs, numbers = top_two(head, rows)
     return Predictions(pool.names, classes, numbers.numpy(), probs.numpy(), state)
 

@@ -13,6 +13,7 @@ from typing import Any
 import lightning as L
 
 from dal.data import Source
+from dal.data.listener import PoolListener
 from dal.errors import ConfigError
 from dal.heads import LinearHead
 from dal.labeling import history
@@ -62,7 +63,12 @@ class Project:
             for each class.
         made_from: What the source is, in plain values: another source is refused later on.
         settings: Further plain values to keep in ``project.yaml``.
+
+    Attributes:
+        listener: Is told how far the items are read and selected from.
     """
+
+    listener: PoolListener | None = None
 
     def __init__(
         self,

@@ -63,18 +63,18 @@ class UnfinishedStep:
     ) -> None:
         self.project = project
         self.folder = project.folder
-        self.num, self.audit = num, audit
+        self.num, self.audit, self.given_strategy = num, audit, strategy
         self.notes: list[str] = []
         self._check_source()
         self.source = Unlabeled(project.source)
         self.datamodule = ALDataModule(
             self.source, project.batch_size, scale=project.scale, in_memory=project.in_memory
         )
+        self.datamodule.listener = project.listener
         self.datamodule.setup()
         self.pool = self.datamodule.pool
         self.ids, self.index_of = self.pool.names, self.pool.index_of
         self.catalog = Catalog(project.source, self.ids)
-        self.given_strategy = strategy
         self.taken = list(self.folder.taken)
         self.num_taken = self.num_skipped = 0
         self.new: list[NewRound] = []

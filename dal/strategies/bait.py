@@ -71,6 +71,7 @@ class Bait(FisherStrategy):
             labeled_factors,
             query.num,
             self.hyperparameters,
+            query.report,
         )
         return Selection(selected.positions, selected.gains)
 

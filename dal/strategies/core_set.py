@@ -29,7 +29,11 @@ class CoreSet(Strategy):
         one; NaN for those drawn uniformly, once all that is left coincides with a centre.
         """
         selected = k_centers.select(
-            query.feature_rows, query.labeled_features, query.num, query.generator
+            query.feature_rows,
+            query.labeled_features,
+            query.num,
+            query.generator,
+            query.report,
         )
         derived = {"num_uniform": selected.num_uniform}
         return Selection(selected.positions, selected.distances, derived)

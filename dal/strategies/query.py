@@ -110,7 +110,7 @@ class Query:
     @cached_property
     def feature_rows(self) -> Rows:
         """The same, to be read in parts: :attr:`pool_features` only if they should be kept."""
-        return self.pool_features if self.pool.are_kept() else self.pool
+        return self.pool_features if self._are_kept(self.pool.num_features) else self.pool
 
     @cached_property
     def embedding_rows(self) -> Rows:
@@ -121,7 +121,7 @@ class Query:
         """
         if self._embeds_by_identity:
             return self.feature_rows
-        if self.pool.are_kept(self.embedding_size):
+        if self._are_kept(self.embedding_size):
             return self.pool_embeddings
         return MappedRows(self.pool, self.embeddings, self.embedding_size)
 
@@ -315,6 +315,11 @@ class Query:
             for rows in features.split(chunk_rows)
         )
 
+    def report(self, num: int, total: int) -> None:
+        """Tells who shows the progress of a selection how many of all its steps are done."""
+        if self.pool.listener is not None:
+            self.pool.listener.chosen(num, total)
+
     def restricted_to(self, positions: Tensor) -> "Query":
         """The same question for a part of the pool.
 
@@ -345,6 +350,12 @@ class Query:
     def _chunk_rows(self) -> int:
         size = min(CHUNK_LOGITS // self.num_classes, CHUNK_FEATURES // self.pool.num_features)
         return max(MIN_CHUNK_ROWS, size)
+
+    def _are_kept(self, num_columns: int) -> bool:
+        are_kept = self.pool.are_kept(num_columns)
+        if not are_kept and self.pool.listener is not None:
+            self.pool.listener.streamed(self.pool.num_bytes(num_columns))
+        return are_kept
 
     def _check_fits(self, num_columns: int) -> None:
         needed = self.pool.num_bytes(num_columns)

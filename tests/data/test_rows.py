@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from dal.data import ALDataModule, FeatureRows, Tensors
+from dal.data.listener import PoolListener
 from dal.data.row_numbers import NumberOf, RowNumbers
 from dal.data.rows import MappedRows
 from dal.errors import ConfigError
@@ -58,9 +59,14 @@ def test_what_is_read_is_a_copy() -> None:
     assert bool((features == 1).all())
 
 
-def test_a_reader_is_told_how_far_the_rows_are_read() -> None:
+def test_a_listener_is_told_how_far_the_rows_are_read() -> None:
     told: list[tuple[int, int]] = []
-    rows = FeatureRows(torch.ones(10, 2), reader=lambda *now: told.append(now))
+
+    class Listener(PoolListener):
+        def read(self, num: int, total: int) -> None:
+            told.append((num, total))
+
+    rows = FeatureRows(torch.ones(10, 2), listener=Listener())
     for _ in rows.chunks(4):
         pass
     _ = rows[torch.tensor([3])]  # single rows are no progress

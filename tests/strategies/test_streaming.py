@@ -11,6 +11,7 @@ from dal import strategies
 from dal.bench.select import Problem, draw_features, make_query
 from dal.data import FeatureRows
 from dal.data import rows as data_rows
+from dal.data.listener import PoolListener
 from dal.errors import ResourceError
 from dal.functional import bait, clustering, fisher, representatives, seeding
 from dal.runtime import devices, memory_maps
@@ -106,3 +107,26 @@ def test_embeddings_of_a_network_are_computed_as_they_are_read(
     kept = replace(asked(features, in_memory=True), head=head).embedding_rows
     assert isinstance(kept, Tensor)
     torch.testing.assert_close(rows[100:400], kept[100:400])
+
+
+def test_who_shows_the_progress_is_told(features: Tensor) -> None:
+    told: list[tuple[str, int]] = []
+
+    class Listener(PoolListener):
+        def read(self, num: int, total: int) -> None:
+            assert num <= total == NUM_ROWS - 40
+            told.append(("read", num))
+
+        def streamed(self, num_bytes: int) -> None:
+            told.append(("streamed", num_bytes))
+
+        def chosen(self, num: int, total: int) -> None:
+            assert total == 60  # twice as many as are selected
+            told.append(("chosen", num))
+
+    query = asked(features, in_memory=False)
+    query.pool.listener = Listener()
+    strategies.by_name("bait_binary")(query)
+    assert ("read", NUM_ROWS - 40) in told
+    assert ("streamed", 4 * 16 * (NUM_ROWS - 40)) in told
+    assert told[-1] == ("chosen", 60)
