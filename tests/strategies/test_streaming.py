@@ -26,12 +26,13 @@ READ_IN_CHUNKS = (
     *("badge", "typiclust", "alfa_mix", "k_means", "drop_query", "cluster_margin"),
 )
 NUM_ROWS, CHUNK_ROWS = 6000, 1024
+PROBLEM = Problem(NUM_ROWS - 40, 5, 40, 30)
 
 
 @pytest.fixture(scope="module")
 def features(tmp_path_factory: pytest.TempPathFactory) -> Tensor:
     """float16, in a file, with some rows twice."""
-    drawn = draw_features(Problem(NUM_ROWS - 40, 5, 40, 30), 16)
+    drawn = draw_features(PROBLEM, 16)
     drawn[100:150] = drawn[2000:2050]
     file = tmp_path_factory.mktemp("pool") / "features.npy"
     np.save(file, drawn.numpy())
@@ -39,9 +40,7 @@ def features(tmp_path_factory: pytest.TempPathFactory) -> Tensor:
 
 
 def asked(features: Tensor, in_memory: bool) -> Query:
-    query = make_query(Problem(NUM_ROWS - 40, 5, 40, 30), features, torch.device("cpu"), True)
-    pool = query.pool
-    return replace(query, pool=FeatureRows(pool.features, pool.indices, in_memory=in_memory))
+    return make_query(PROBLEM, features, torch.device("cpu"), True, in_memory)
 
 
 @pytest.fixture
