@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dal.functional import bait_backward, bait_inverse, bait_objective, fisher
+from dal.functional import bait_backward, bait_blocks, bait_inverse, bait_objective
 from dal.functional.bait_objective import (
     DEFAULT,
     CandidateTerms,
@@ -74,7 +74,7 @@ def peak_entries(
 
     Example:
         >>> peak_entries(num_features=384, num_classes=1, rank=1, num_labeled=10, num=10)
-        PeakEntries(fixed=348672, per_pool_row=436)
+        PeakEntries(fixed=348672, per_pool_row=398)
     """
     size, num_columns = num_classes * num_features, num_labeled * rank  # KD, m
     num_added = oversample * num * rank
@@ -91,7 +91,7 @@ def peak_entries(
     # traces of P and Q, gains and their rounding.
     per_pool_row = are_kept * num_features + 2 * num_classes * rank + 6 * rank**2 + 4
     if num_classes == rank == 1:
-        per_pool_row += 2 * min(BLOCK_STEPS, oversample * num)  # X and Y of a block
+        per_pool_row += 2  # the sums of a block
     return PeakEntries(fixed, per_pool_row)
 
 
@@ -291,56 +291,20 @@ class _ForwardPass:
     def _keep_valid_steps(self, chosen_gains: Tensor, is_outside: Tensor) -> None:
         """Applies the valid ones of the last steps to all candidates, and undoes the others.
 
-        One product of all features with the directions of the steps gives the gain of every
-        candidate before each of them.
-
         Args:
             chosen_gains: The gains of the last steps, ``(steps,)``.
             is_outside: Which candidates were neither in M nor on the shortlist, ``(N,)``.
         """
         num_steps = len(chosen_gains)
-        x, y = _project(self.problem, *self.updates.last(num_steps))
-        margin = ERROR_MARGIN * self.unit
-        highest = _highest_before_each_step(self.terms, x, y, is_outside, margin)
-        is_beaten = highest > chosen_gains.to(x)
-        is_beaten[0] = False
-        num_valid = int(is_beaten.nonzero()[0]) if is_beaten.any() else num_steps
+        num_valid = bait_blocks.apply_valid(
+            self.problem,
+            self.terms,
+            *self.updates.last(num_steps),
+            chosen_gains.to(self.terms.p),
+            is_outside,
+            ERROR_MARGIN * self.unit,
+        )
         if num_valid < num_steps:
             self.updates.undo(num_steps - num_valid)
             self.is_chosen[self.positions[num_valid - num_steps :]] = False
             del self.positions[num_valid - num_steps :], self.gains[num_valid - num_steps :]
-        x, y = x[:, :num_valid], y[:, :num_valid]
-        p, q = self.terms.p, self.terms.q
-        for rows in fisher.chunks(x, 2 * num_valid):
-            p[rows].sub_(x[rows].square().sum(1)[:, None, None])  # (n, steps) -> (n, 1, 1)
-            q[rows].sub_((x[rows] * y[rows]).sum(1)[:, None, None], alpha=2)
-
-
-def _project(problem: Problem, u: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
-    """X = VᵀU and Y = VᵀW of rank-one candidates for several steps, ``(N, steps)`` each."""
-    num_steps = u.shape[1]
-    both, scale = torch.cat([u, w], 1), problem.factors[:, 0]  # (D, 2·steps), (N, 1)
-    products = problem.factors.new_empty(len(problem.features), 2 * num_steps)
-    for rows in fisher.chunks(products, both.shape[1]):
-        torch.mm(problem.features[rows], both, out=products[rows]).mul_(scale[rows])
-    return products[:, :num_steps], products[:, num_steps:]
-
-
-def _highest_before_each_step(
-    terms: CandidateTerms, x: Tensor, y: Tensor, is_candidate: Tensor, margin: float
-) -> Tensor:
-    """The highest gain that any of the candidates may have before each step, ``(steps,)``.
-
-    Before step t, P and Q of a rank-one candidate are those at the start less Σ x² and 2 Σ x y over
-    the steps before t. The margin, a share of what P and Q were when computed, allows for rounding.
-    """
-    best = x.new_full((x.shape[1],), -torch.inf)
-    for rows in fisher.chunks(x, 2 * x.shape[1]):
-        square, cross = x[rows].square(), x[rows] * y[rows]  # (n, steps)
-        lowest_p = terms.p[rows, 0] - margin * terms.first_p[rows, None]  # (n, 1)
-        highest_q = terms.q[rows, 0] + margin * terms.first_q[rows, None]
-        p = lowest_p - square.cumsum(1).sub_(square)  # (n, 1) -> (n, steps)
-        q = highest_q - cross.cumsum(1).sub_(cross).mul_(2)
-        gains = q.div_(p.clamp_min_(0).add_(1)).masked_fill_(~is_candidate[rows, None], -torch.inf)
-        best = torch.maximum(best, gains.amax(0))
-    return best
