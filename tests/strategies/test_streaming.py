@@ -51,6 +51,7 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fisher, "SCRATCH_BYTES", {"cpu": 4 * 16 * CHUNK_ROWS})
     monkeypatch.setattr(bait_blocks, "CHUNK_ROWS", {"cpu": CHUNK_ROWS})
     monkeypatch.setattr(bait, "SHORTLIST_ROWS", CHUNK_ROWS // 2)
+    monkeypatch.setattr(bait_blocks, "CHUNK_ROWS", {"cpu": CHUNK_ROWS})
     # As for large pools.
     monkeypatch.setattr(seeding, "SMALL_POOL", NUM_ROWS // 2)
     monkeypatch.setattr(typiclust, "MAX_CLUSTERED_POINTS", NUM_ROWS // 2)
