@@ -25,7 +25,7 @@ def query(cfg: DictConfig, console: Console) -> "Step":
         DalError: If the configuration, the items, the answers or the project are not as expected.
     """
     # Here and not above: they take seconds to load, and `--help` needs none of them.
-    from dal.cli.console import ExtractionProgress, bars
+    from dal.cli.console import ExtractionProgress, PoolProgress, bars
     from dal.data import Embedded
     from dal.labeling.project import Project
 
@@ -56,6 +56,7 @@ def query(cfg: DictConfig, console: Console) -> "Step":
         trainer,
         batch_size=cfg.batch_size,
         scale=cfg.scale,
+        in_memory=cfg.in_memory,
         seed=cfg.seed,
         copies=cfg.copies,
         made_from=labeling.made_from(resolved),
@@ -64,6 +65,8 @@ def query(cfg: DictConfig, console: Console) -> "Step":
     with bars(console) as progress:
         if isinstance(source, Embedded):
             source.extractor.listener = ExtractionProgress(console, progress)
+        task = progress.add_task("selecting", total=None, note="", visible=False)
+        project.listener = PoolProgress(console, progress, task)
         return project.advance(
             cfg.num,
             cfg.labels,

@@ -53,6 +53,7 @@ def train(cfg: DictConfig, console: Console) -> "LearningCurve":
     check_optimizer(parts["head"])
     datamodule = config.datamodule(cfg, parts["trainer"])
     live = LiveProgress(console, title(cfg), cfg.al.num_acq + 1, Series.current())
+    datamodule.listener = live.pool
     if isinstance(datamodule.source, Embedded):
         datamodule.source.extractor.listener = ExtractionProgress(live.console, live.progress)
     loop = ALLoop(

@@ -58,6 +58,14 @@ def test_a_selection_prints_every_strategy(capsys: pytest.CaptureFixture[str]) -
     assert figures["bait"]["floor_seconds"] > figures["bait_exp"]["floor_seconds"] > 0
 
 
+@pytest.mark.usefixtures("small")
+def test_a_pool_may_be_on_disk(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--repeat", "1", "--strategies", "margin", "bait_binary", "--pool", "200"]
+    figures = run("select", *arguments, "--on-disk")
+    assert (figures["pool"], figures["on_disk"]) == (200, True)
+    assert "they are read from the pool in each pass" in capsys.readouterr().out
+
+
 def test_naive_twins_pick_the_same() -> None:
     names = [name for name in ALL if name not in ("random", "entropy")]
     figures = versus.against_naive(names, Console())

@@ -137,6 +137,25 @@ def test_features_of_ones_own(command: Command, tmp_path: Path) -> None:
     assert (tmp_path / "outputs" / "mycase" / "entropy" / "seed_3" / "curve.csv").exists()
 
 
+def test_a_pool_that_is_not_kept_in_memory_gives_the_same_run(
+    command: Command, tmp_path: Path
+) -> None:
+    write_features(tmp_path / "mine")
+    arguments = ["data=arrays", "data.path=mine", "strategy=bait_binary", *SHORT]
+    stable = []
+    for name, choice in (("kept", "true"), ("read", "false")):
+        status, out, err = command(*arguments, f"name={name}", f"data.in_memory={choice}")
+        assert (status, err) == (0, "")
+        assert ("they are read from the pool in each pass" in out) == (choice == "false")
+        run_dir = tmp_path / "outputs" / name / "bait_binary" / "seed_0"
+        stable.append((run_dir / "acquisitions.csv").read_bytes())
+    assert stable[0] == stable[1]
+    # The same run, for which nothing is left to do.
+    status, out, err = command(*arguments, "name=read", "data.in_memory=auto")
+    assert (status, err) == (0, "")
+    assert "complete already" in out
+
+
 NAN = np.zeros((80, 4), "float32")
 NAN[[7, 9], 1] = np.nan
 

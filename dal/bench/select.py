@@ -7,6 +7,9 @@ measured in the same run; operations that wait for memory take longer.
 
 import argparse
 import statistics
+from contextlib import nullcontext
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.console import Console
@@ -24,6 +27,7 @@ HELP = "a selection by each strategy, against the time of its floating-point ope
 
 NUM_FEATURES = 384  # DINOv2 ViT-S/14
 RATE_SIZE = 4096
+DRAWN_ROWS = 1 << 16  # at a time
 CLUSTERING_ITERATIONS = 25
 
 
@@ -51,6 +55,7 @@ PROBLEMS = {
     "imagenet": Problem(1_281_167, 1_000, 1_000, 1_000),
     "imagenet_10000": Problem(10_000, 1_000, 1_000, 1_000),
     "banking77": Problem(8_903, 77, 1_100, 100),
+    "beyond_memory": Problem(20_000_000, 100, 1_000, 1_000),  # 15 GB, in float16
 }
 
 
@@ -65,6 +70,12 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         help="names as in strategy=NAME",
     )
     command.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
+    command.add_argument("--pool", type=positive, metavar="N", help="rows, and not the problem's")
+    command.add_argument(
+        "--on-disk",
+        action="store_true",
+        help="the pool is in a temporary file ($TMPDIR) and read in chunks",
+    )
     command.add_argument("--repeat", type=positive, default=3, help="selections that are timed")
 
 
@@ -84,6 +95,8 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, object]:
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(f"Cannot use --device {args.device}: {error}") from error
     problem = PROBLEMS[args.problem]
+    if args.pool is not None:
+        problem = problem._replace(pool=args.pool)
     rate = matmul_rate(device)
     console.print(
         f"{args.problem}: pool {problem.pool} × {NUM_FEATURES}, K {problem.num_classes}, "
@@ -95,10 +108,13 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, object]:
     for column in ("median s", "min s", "max s", "peak GiB", "floor s", "ratio"):
         table.add_column(column, justify="right")
     figures: dict[str, Any] = {}
-    features = draw_features(problem, NUM_FEATURES)
+    folder = TemporaryDirectory(prefix="dal-") if args.on_disk else nullcontext()
+    with folder as path:
+        file = None if path is None else Path(path) / "features.npy"
+        features = draw_features(problem, NUM_FEATURES, file)
     for name, strategy in strategies.items():
         try:
-            timings, peak = _measured(strategy, problem, features, device, args.repeat, console)
+            timings, peak = _measured(strategy, problem, features, device, args, console)
         except DalError as error:
             table.add_row(name, "refused", "", "", "", "", "")
             console.print(f"{name}: {error}", soft_wrap=True)
@@ -118,6 +134,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, object]:
     return {
         "problem": args.problem,
         **problem._asdict(),
+        "on_disk": args.on_disk,
         "num_features": NUM_FEATURES,
         "device": devices.name(device),
         "flops_per_second": rate,
@@ -210,21 +227,27 @@ def _measured(
     problem: Problem,
     features: "torch.Tensor",
     device: "torch.device",
-    repeat: int,
+    args: argparse.Namespace,
     console: Console,
 ) -> tuple[Timings, int]:
+    from dal.cli.console import PoolProgress, bars
     from dal.runtime import devices
     from dal.strategies import Need
 
     has_posterior = Need.POSTERIOR in strategy.needs
+    in_memory = False if args.on_disk else "auto"
+    progress = bars(console)  # not started: lines in a log file alone
+    listener = PoolProgress(console, progress, progress.add_task("selecting", note=""))
 
     def selection() -> None:
-        strategy(make_query(problem, features, device, has_posterior))
+        query = make_query(problem, features, device, has_posterior, in_memory)
+        query.pool.listener = listener
+        strategy(query)
         devices.synchronized_time(device)
 
     devices.reset_peak(device)
     # What takes minutes is timed as it comes.
-    (timings,) = in_turns([("", selection)], repeat, console, warm_up=problem.pool < 10**6)
+    (timings,) = in_turns([("", selection)], args.repeat, console, warm_up=problem.pool < 10**6)
     return timings, devices.peak_bytes(device)
 
 
@@ -242,16 +265,38 @@ def make_strategy(name: str, **arguments: object) -> "Strategy":
     return made
 
 
-def draw_features(problem: Problem, num_features: int) -> "torch.Tensor":
-    """Features of pool and labeled examples, float16 as they are cached, of norm about 45."""
+def draw_features(problem: Problem, num_features: int, file: Path | None = None) -> "torch.Tensor":
+    """Features of pool and labeled examples, float16 as they are cached, of norm about 45.
+
+    Args:
+        problem: Its size.
+        num_features: D.
+        file: Where they are written to and read from; they are in memory if not given.
+    """
+    import numpy as np
     import torch
 
-    num_rows = problem.pool + problem.num_labeled
-    features = torch.empty(num_rows, num_features, dtype=torch.float16)
+    from dal.runtime import memory_maps
+
+    shape = problem.pool + problem.num_labeled, num_features
     generator = torch.Generator().manual_seed(0)
-    for rows in features.split(1 << 16):
-        rows.copy_(45 / num_features**0.5 * torch.randn(rows.shape, generator=generator))
-    return features
+
+    def draw(size: int) -> torch.Tensor:
+        drawn = torch.randn(size, num_features, generator=generator)
+        return drawn.mul_(45 / num_features**0.5).half()
+
+    sizes = [min(DRAWN_ROWS, shape[0] - first) for first in range(0, shape[0], DRAWN_ROWS)]
+    if file is None:
+        features = torch.empty(shape, dtype=torch.float16)
+        for rows, size in zip(features.split(DRAWN_ROWS), sizes, strict=True):
+            rows.copy_(draw(size))
+        return features
+    with file.open("wb") as stream:
+        header = {"descr": "<f2", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(stream, header)
+        for size in sizes:
+            stream.write(draw(size).numpy().data)
+    return memory_maps.tensor(np.load(file, mmap_mode="c"))
 
 
 def make_query(
@@ -259,6 +304,7 @@ def make_query(
     features: "torch.Tensor",
     device: "torch.device",
     has_posterior: bool = False,
+    in_memory: str | bool = "auto",
 ) -> "Query":
     """A query of a problem's size, to a random linear head of which some rows are sure.
 
@@ -285,7 +331,7 @@ def make_query(
     labeled = FeatureRows(features, indices[:num_labeled], device)
     labels = (indices[:num_labeled] % problem.num_classes).to(device)
     return Query(
-        pool=FeatureRows(features, indices[num_labeled:], device),
+        pool=FeatureRows(features, indices[num_labeled:], device, in_memory=in_memory),
         labeled=labeled,
         labels=labels,
         head=head.to(device),

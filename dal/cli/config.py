@@ -95,6 +95,7 @@ class QueryRoot(Parts):
     copies: bool = MISSING
     batch_size: int = MISSING
     scale: Any = MISSING
+    in_memory: Any = MISSING
 
 
 def register() -> None:

@@ -13,6 +13,7 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     Task,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -22,11 +23,14 @@ from rich.text import Text
 
 from dal.cli import terminal
 from dal.cli.series import Series
+from dal.data.listener import PoolListener
 from dal.experiment.curve import CycleResult
 from dal.extraction import ExtractionListener, ItemSplit
+from dal.runtime import devices
 
 WIDE = 100  # columns of a terminal that shows everything
 LINE_SECONDS = 10.0  # between two lines of progress in a log file
+PAUSE_SECONDS = 1.0  # after which something else begins
 
 
 class TimeLeftColumn(TimeRemainingColumn):
@@ -113,6 +117,63 @@ class ExtractionProgress(ExtractionListener):
         )
 
 
+class PoolProgress(PoolListener):
+    """How far a pool has been read or selected from, and the time that is left.
+
+    On a terminal a bar, elsewhere a line every ten seconds. Once a strategy counts its steps these
+    are shown, and no longer the rows that it reads for each of them.
+
+    Args:
+        console: Where to show it.
+        progress: The bars, of which one is for this alone.
+        task: That one.
+    """
+
+    def __init__(self, console: Console, progress: Progress, task: TaskID) -> None:
+        self.console = console
+        self.progress = progress
+        self.task = task
+        self.is_streamed = False
+        self.what, self.first, self.done = "", 0, 0
+        self.began = self.seen = self.shown = time.monotonic()
+
+    def streamed(self, num_bytes: int) -> None:
+        """Says once that the features of the pool are not kept in memory."""
+        if not self.is_streamed:
+            self.is_streamed = True
+            self.console.print(
+                f"The features take {devices.shown(num_bytes)} as float32, which is more than half "
+                "of the available memory, or in_memory=false: they are read from the pool in each "
+                "pass.",
+                soft_wrap=True,
+            )
+
+    def read(self, num: int, total: int) -> None:
+        """Shows how many rows have been read."""
+        if self.what != "steps":
+            self._show("rows", num, total)
+
+    def chosen(self, num: int, total: int) -> None:
+        """Shows how many steps have been taken."""
+        self._show("steps" if num < total else "rows", num, total)
+
+    def _show(self, what: str, num: int, total: int) -> None:
+        now = time.monotonic()
+        if what != self.what or num <= self.done:  # the first of its kind, or of another reading
+            self.progress.reset(self.task, total=total, visible=True)
+            self.what, self.first, self.began = what, num, now
+            if now - self.seen > PAUSE_SECONDS:
+                self.shown = now  # what is short gets no line, however long ago the last one was
+        self.done, self.seen = num, now
+        left = (now - self.began) * (total - num) / max(num - self.first, 1)
+        text = f"{timedelta(seconds=round(left))} left" if num > self.first else ""
+        self.progress.update(self.task, completed=num, total=total, note=text)
+        is_due = text and num < total and now - self.shown > LINE_SECONDS
+        if is_due and not terminal.is_live(self.console):
+            self.shown = now
+            self.console.print(f"{num:,} of {total:,} {what}, {text}", soft_wrap=True)
+
+
 class LiveProgress(L.Callback):
     """Bars for cycles and epochs on a terminal; elsewhere lines.
 
@@ -141,6 +202,7 @@ class LiveProgress(L.Callback):
             self.progress.update(task, completed=len(jobs))
         self.run = self.progress.add_task(title, total=num_cycles, note="")
         self.fit = self.progress.add_task("fitting", total=None, note="")
+        self.pool = PoolProgress(console, self.progress, self.fit)
         self.shown = time.monotonic()
 
     def __enter__(self) -> Self:

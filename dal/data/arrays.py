@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from dal.data import splits as split_names
 from dal.data.examples import Examples
 from dal.errors import DataError
+from dal.runtime import memory_maps
 
 
 class Arrays:
@@ -106,7 +106,7 @@ def _load(file: Path) -> Tensor:
             "are never loaded, since they may run any code."
         ) from error
     try:
-        return torch.from_numpy(array)
+        return memory_maps.tensor(array)
     except (TypeError, AttributeError) as error:
         kind = getattr(array, "dtype", "several arrays")
         raise DataError(

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from dal.runtime import threads
+from dal.runtime import memory_maps, threads
 
 
 class EpochBatches:
@@ -78,5 +78,7 @@ class Chunks:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         for start in range(0, len(self.labels), self.size):
             rows = slice(start, start + self.size)
-            features = self.features[rows].float()
+            part = self.features[rows]
+            features = part.float()
             yield features if self.scale == 1 else features * self.scale, self.labels[rows]
+            memory_maps.release(part)

@@ -12,8 +12,9 @@ from dal import randomness
 from dal.data import examples
 from dal.data.batches import Chunks, EpochBatches
 from dal.data.examples import Examples
+from dal.data.listener import PoolListener
 from dal.data.pool import Pool
-from dal.data.rows import FeatureRows
+from dal.data.rows import FeatureRows, check_in_memory
 from dal.data.source import Source
 from dal.errors import ConfigError, DataError, did_you_mean
 
@@ -47,6 +48,10 @@ class ALDataModule(L.LightningDataModule):
             ``"auto"`` for that of DINOv2 features, for which λ = 1 of BAIT and the head's learning
             rate of 0.2 were chosen; a number; or ``"none"``, to leave them alone. At norm 1, as
             many embeddings have it, BAIT with λ = 1 selects worse than at random.
+        in_memory: Whether the features of the pool are kept in memory while a strategy reads them
+            several times. With ``"auto"`` they are if they take, as float32, at most half of the
+            memory that is available; if not, they are read in chunks in each pass, from the file
+            that they are in. What is selected does not depend on it.
 
     Raises:
         ConfigError: If an argument is out of range.
@@ -56,6 +61,7 @@ class ALDataModule(L.LightningDataModule):
     test: Examples | None
     pool: Pool
     mean_norm: float | None = None  # of the pool before it is scaled
+    listener: PoolListener | None = None  # is told how far the pool is read
 
     def __init__(
         self,
@@ -65,6 +71,7 @@ class ALDataModule(L.LightningDataModule):
         test_fraction: float = 0.2,
         split_seed: int = 0,
         scale: str | float = "auto",
+        in_memory: str | bool = "auto",
     ) -> None:
         super().__init__()
         if not callable(getattr(source, "load", None)):
@@ -84,12 +91,14 @@ class ALDataModule(L.LightningDataModule):
             raise ConfigError(
                 f"Expected `scale` to be 'auto', 'none' or a number above 0, got {scale!r}."
             )
+        check_in_memory(in_memory)
         self.source = source
         self.batch_size = batch_size
         self.dev_fraction = dev_fraction
         self.test_fraction = test_fraction
         self.split_seed = split_seed
         self.scale = scale
+        self.in_memory = in_memory
         self.batch_generator = torch.Generator()
 
     def setup(self, stage: str | None = None) -> None:  # noqa: ARG002
@@ -116,10 +125,12 @@ class ALDataModule(L.LightningDataModule):
                 test = Examples(train.features[held_out], train.labels[held_out])
         factor = 1.0
         if self.scale != "none" and len(candidates):
-            self.mean_norm = FeatureRows(train.features, candidates).mean_norm()
+            rows = FeatureRows(train.features, candidates, listener=self.listener)
+            self.mean_norm = rows.mean_norm()
             factor = self._factor(self.mean_norm)
         self.test, self.train = test, train
-        self.pool = Pool(train.features, train.ids, candidates, factor)
+        self.pool = Pool(train.features, train.ids, candidates, factor, self.in_memory)
+        self.pool.listener = self.listener
 
     def _factor(self, mean_norm: float) -> float:
         """What features are multiplied by to have the mean norm that was asked for."""

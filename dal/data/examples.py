@@ -4,10 +4,12 @@ import zlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from dal.errors import DataError
+from dal.runtime import memory_maps
 
 CHUNK_ROWS = 1 << 14  # 25 MiB of float32 at D = 384: the check never holds more than that
 UNKNOWN = -1  # in the place of a label that nobody has given yet
@@ -44,8 +46,9 @@ class Examples(NamedTuple):
             if tensor is None:
                 continue
             # Through uint8, since numpy has no name for some of torch's dtypes.
-            for chunk in tensor.detach().split(CHUNK_ROWS):
-                checksum = zlib.crc32(chunk.contiguous().view(torch.uint8).numpy(), checksum)
+            for chunk in memory_maps.chunks(tensor.detach(), CHUNK_ROWS):
+                content: np.ndarray = chunk.contiguous().view(torch.uint8).numpy()
+                checksum = zlib.crc32(content.data, checksum)
         return f"{checksum:08x}"
 
 
@@ -205,9 +208,9 @@ def _check_ids(ids: Sequence[str], num_rows: int, split: str) -> None:
 
 def _check_finite(features: Tensor, split: str) -> None:
     first, count = None, 0
-    for start in range(0, len(features), CHUNK_ROWS):
+    for number, part in enumerate(memory_maps.chunks(features, CHUNK_ROWS)):
         # float32 is what is computed with: a float64 beyond its range is infinite there.
-        chunk = features[start : start + CHUNK_ROWS].float()
+        chunk, start = part.float(), number * CHUNK_ROWS
         if chunk.sum().isfinite():  # one pass; a sum that overflows only costs the second
             continue
         bad = (~chunk.isfinite().all(1)).nonzero().flatten()

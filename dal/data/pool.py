@@ -5,13 +5,14 @@ name that the user gave it; a *position* counts the unlabeled rows in ascending 
 they are shown to a strategy, and changes with every label.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from dal.data.examples import UNKNOWN
+from dal.data.listener import PoolListener
+from dal.data.row_numbers import NumberOf, RowNumbers
 from dal.data.rows import FeatureRows
 from dal.errors import DataError, did_you_mean
 
@@ -29,6 +30,14 @@ class Pool:
         ids: Names of the N rows, distinct; the row numbers as text if not given.
         candidates: Indices of the rows that may be labeled, ``(M,)``; all rows if not given.
         scale: What features are multiplied by whenever they are read.
+        in_memory: As in :class:`FeatureRows`, of the rows that a strategy is shown.
+
+    Attributes:
+        names: The ids of all rows.
+        labeled_indices: Indices of the labeled rows, ``(L,)``, int64, in the order in which their
+            labels were given.
+        labels: Their labels, ``(L,)``, int64.
+        listener: Is told how far a strategy has read the rows that it is shown.
     """
 
     def __init__(
@@ -37,14 +46,17 @@ class Pool:
         ids: Sequence[str] | None = None,
         candidates: Tensor | None = None,
         scale: float = 1.0,
+        in_memory: str | bool = "auto",
     ) -> None:
         self.features = features
         self.scale = scale
-        self._ids = ids
+        self.in_memory = in_memory
+        self.listener: PoolListener | None = None
+        self.names: Sequence[str] = RowNumbers(len(features)) if ids is None else ids
         self._is_unlabeled = torch.zeros(len(features), dtype=torch.bool)
         self._is_unlabeled[slice(None) if candidates is None else candidates] = True
-        self._labels = torch.full((len(features),), UNKNOWN)
         self.labeled_indices = torch.empty(0, dtype=torch.int64)
+        self.labels = torch.empty(0, dtype=torch.int64)
 
     @property
     def num_features(self) -> int:
@@ -59,21 +71,23 @@ class Pool:
     @property
     def num_classes(self) -> int:
         """K as far as it is known, one more than the highest label, 0 without labels."""
-        return int(self._labels.max()) + 1
+        return int(self.labels.max()) + 1 if len(self.labels) else 0
 
     @property
     def unlabeled_indices(self) -> Tensor:
         """Indices of the unlabeled rows, ``(U,)``, ascending: position to index."""
         return self._is_unlabeled.nonzero().flatten()
 
-    @property
-    def labels(self) -> Tensor:
-        """Labels of the labeled rows, ``(L,)``, int64, in the order in which they were given."""
-        return self._labels[self.labeled_indices]
-
     def unlabeled_rows(self, device: torch.device | str = "cpu") -> FeatureRows:
         """Features of the unlabeled rows by position, ``(U, D)``, not yet read."""
-        return FeatureRows(self.features, self.unlabeled_indices, device, self.scale)
+        return FeatureRows(
+            self.features,
+            self.unlabeled_indices,
+            device,
+            self.scale,
+            self.in_memory,
+            self.listener,
+        )
 
     def labeled_rows(self, device: torch.device | str = "cpu") -> FeatureRows:
         """Features of the labeled rows in the order of their labels, ``(L, D)``, not yet read."""
@@ -102,8 +116,8 @@ class Pool:
         if (labels < 0).any():
             raise DataError(f"Expected labels of at least 0, got {_listed(labels)}.")
         self._is_unlabeled[indices] = False
-        self._labels[indices] = labels
         self.labeled_indices = torch.cat([self.labeled_indices, indices])
+        self.labels = torch.cat([self.labels, labels.long()])
 
     def withhold(self, indices: Tensor) -> None:
         """Keeps some unlabeled rows from being shown to a strategy or labeled, for good.
@@ -116,14 +130,11 @@ class Pool:
     def forget_labels(self) -> None:
         """Makes every labeled row an unlabeled one again."""
         self._is_unlabeled[self.labeled_indices] = True
-        self._labels[self.labeled_indices] = UNKNOWN
-        self.labeled_indices = self.labeled_indices[:0]
+        self.labeled_indices, self.labels = self.labeled_indices[:0], self.labels[:0]
 
     def ids(self, indices: Tensor) -> list[str]:
         """Names of some rows: index to id."""
-        if self._ids is None:
-            return [str(index) for index in indices.tolist()]
-        return [self._ids[index] for index in indices.tolist()]
+        return [self.names[index] for index in indices.tolist()]
 
     def indices(self, ids: Iterable[str]) -> Tensor:
         """Indices of the rows with some names, in their order, int64: id to index.
@@ -133,16 +144,18 @@ class Pool:
         """
         found = []
         for name in ids:
-            if name not in self._index_of:
-                hint = did_you_mean(name, self._index_of) if len(self._index_of) < 10_000 else ""
+            if name not in self.index_of:
+                hint = did_you_mean(name, self.index_of) if len(self.index_of) < 10_000 else ""
                 raise DataError(f"Unknown id '{name}': no row of the pool has it. {hint}".rstrip())
-            found.append(self._index_of[name])
+            found.append(self.index_of[name])
         return torch.tensor(found, dtype=torch.int64)
 
     @cached_property
-    def _index_of(self) -> dict[str, int]:
-        names = range(len(self.features)) if self._ids is None else self._ids
-        return {str(name): index for index, name in enumerate(names)}
+    def index_of(self) -> Mapping[str, int]:
+        """The index of every row by its id."""
+        if isinstance(self.names, RowNumbers):
+            return NumberOf(self.names)
+        return {str(name): index for index, name in enumerate(self.names)}
 
 
 def _listed(values: Tensor) -> str:

@@ -15,6 +15,7 @@ IGNORED_ON_RESUME = (
     "logger",
     "cache_dir",
     "data.cache_dir",
+    "data.in_memory",
     "extraction.batch_size",
     "extraction.num_workers",
     "trainer.devices",
@@ -29,6 +30,7 @@ RENAMED_CLASSES = {"Features": "Arrays"}
 ADDED_KEYS = {
     "data.test_fraction": 0.2,
     "data.scale": "none",
+    "data.in_memory": "auto",
     "extraction.skip_broken": False,
     "strategy.candidate": "diagonal",
     "strategy.max_clusters": 500,

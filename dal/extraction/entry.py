@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dal.errors import DataError
-from dal.runtime import files
+from dal.runtime import files, memory_maps
 
 FORMAT = 1  # of an entry's folder; another number gives all content another address
 FEATURES, LABELS, IDS, MANIFEST = "features.npy", "labels.npy", "ids.jsonl", "manifest.json"
@@ -52,7 +52,7 @@ class Entry:
         """
         self.check()
         # Copy-on-write, because torch warns about a read-only array.
-        features = torch.from_numpy(np.load(self.path / FEATURES, mmap_mode="c"))
+        features = memory_maps.tensor(np.load(self.path / FEATURES, mmap_mode="c"))
         if LABELS not in self.manifest["files"]:
             return features, None
         return features, torch.from_numpy(np.load(self.path / LABELS))

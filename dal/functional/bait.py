@@ -9,6 +9,7 @@ References:
     algorithm 1.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -23,6 +24,7 @@ from dal.functional.bait_objective import (
     Selection,
     Updates,
 )
+from dal.functional.rows import Rows
 
 NUM_CHUNKS = 8  # tensors of the size of a chunk that exist at the same time, at most
 
@@ -53,11 +55,13 @@ def peak_entries(
     num_labeled: int,
     num: int,
     oversample: int = 2,
+    are_kept: bool = True,
 ) -> PeakEntries:
     """Peak tensor entries of :func:`select`: fixed, and per pool row.
 
-    They include the features and factors of the pool. They leave out the chunks, which take up to
-    NUM_CHUNKS times :func:`fisher.scratch_bytes`, and the shortlist.
+    They include the factors of the pool, and its features unless they are read in chunks. They
+    leave out the chunks, which take up to NUM_CHUNKS times :func:`fisher.scratch_bytes`, and the
+    shortlist.
 
     Args:
         num_features: D.
@@ -66,6 +70,7 @@ def peak_entries(
         num_labeled: L.
         num: B.
         oversample: As in :class:`Hyperparameters`.
+        are_kept: Whether the features of the pool are in memory.
 
     Example:
         >>> peak_entries(num_features=384, num_classes=1, rank=1, num_labeled=10, num=10)
@@ -84,29 +89,31 @@ def peak_entries(
     fixed = resident + max(forward, backward)
     # Features, factors before and after their scaling, P, Q and four temporaries of their size, the
     # traces of P and Q, gains and their rounding.
-    per_pool_row = num_features + 2 * num_classes * rank + 6 * rank**2 + 4
+    per_pool_row = are_kept * num_features + 2 * num_classes * rank + 6 * rank**2 + 4
     if num_classes == rank == 1:
         per_pool_row += 2  # the sums of a block
     return PeakEntries(fixed, per_pool_row)
 
 
 def select(
-    features: Tensor,
+    features: Rows,
     factors: Tensor,
     labeled_features: Tensor,
     labeled_factors: Tensor,
     num: int,
     hyperparameters: Hyperparameters = DEFAULT,
+    report: Callable[[int, int], None] | None = None,
 ) -> Selection:
     """The batch that BAIT chooses; of equal candidates the first.
 
     Args:
-        features: Of the pool, ``(N, D)``.
+        features: Of the pool, ``(N, D)``; read in chunks, several times.
         factors: Of the pool, ``(N, K, r)``, from :mod:`dal.functional.fisher`.
         labeled_features: ``(L, D)``; L may be 0.
         labeled_factors: ``(L, K, r)``.
         num: Size of the batch B, in [1, N].
         hyperparameters: λ, the oversampling and the reduction.
+        report: Is told now and then how many steps of the forward pass are done, and of how many.
 
     Raises:
         ValueError: If ``num`` is out of range.
@@ -127,16 +134,22 @@ def select(
         features, factors, labeled_features, labeled_factors, num, hyperparameters
     )
     num_forward = min(hyperparameters.oversample * num, len(features))
-    return forward_backward(problem, num, num_forward)
+    return forward_backward(problem, num, num_forward, report)
 
 
-def forward_backward(problem: Problem, num: int, num_forward: int) -> Selection:
+def forward_backward(
+    problem: Problem,
+    num: int,
+    num_forward: int,
+    report: Callable[[int, int], None] | None = None,
+) -> Selection:
     """Adds the best candidate ``num_forward`` times, then removes the least useful down to ``num``.
 
     Args:
         problem: The candidates and the objective.
         num: Size of the batch.
         num_forward: How many candidates the forward pass adds, in [num, N].
+        report: As in :func:`select`.
 
     Example:
         >>> h, a = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 3.0]]), torch.full((3, 1, 1), 0.5)
@@ -147,8 +160,10 @@ def forward_backward(problem: Problem, num: int, num_forward: int) -> Selection:
     search = _ForwardPass(problem, num_forward)
     while len(search.positions) < num_forward:
         search.advance(num_forward - len(search.positions))
+        if report is not None:
+            report(len(search.positions), num_forward)
     positions = torch.tensor(search.positions, device=problem.features.device)
-    gains = torch.tensor(search.gains).to(problem.features)
+    gains = torch.tensor(search.gains).to(problem.factors)
     inverse = search.updates.inverse
     del search  # the terms of all candidates
     is_kept = bait_backward.survivors(problem, inverse, positions, num)

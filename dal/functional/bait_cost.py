@@ -23,6 +23,7 @@ class Sizes(NamedTuple):
         num_labeled: L.
         num: B.
         oversample: As in :class:`dal.functional.bait_objective.Hyperparameters`.
+        are_kept: Whether the features of the pool are in memory.
     """
 
     num_pool: int
@@ -32,6 +33,7 @@ class Sizes(NamedTuple):
     num_labeled: int
     num: int
     oversample: int = 2
+    are_kept: bool = True
 
     @property
     def num_steps(self) -> int:

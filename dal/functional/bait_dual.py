@@ -27,7 +27,7 @@ References:
     [Huseljic2024] Huseljic et al. (2024), "Fast Fishing", equation 4.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -35,6 +35,7 @@ from torch import Tensor
 
 from dal.functional import bait_backward, bait_inverse, bait_objective, fisher
 from dal.functional.bait_objective import DEFAULT, CandidateTerms, Hyperparameters, Selection
+from dal.functional.rows import Rows
 
 BLOCK_COLUMNS = 512  # columns of V for which covariances are computed at a time
 HISTORY_COLUMNS = 512  # of X, before it is subtracted from the covariances
@@ -84,27 +85,29 @@ class Problem(NamedTuple):
 
 
 def select(
-    features: Tensor,
+    features: Rows,
     factors: Tensor,
     labeled_features: Tensor,
     labeled_factors: Tensor,
     num: int,
     hyperparameters: Hyperparameters = DEFAULT,
+    report: Callable[[int, int], None] | None = None,
 ) -> Selection:
     """What :func:`dal.functional.bait.select` selects, at a cost that hardly depends on K and D.
 
     Args:
-        features: Of the pool, ``(N, D)``.
+        features: Of the pool, ``(N, D)``; all are read into memory.
         factors: Of the pool, ``(N, K, r)``, from :mod:`dal.functional.fisher`.
         labeled_features: ``(L, D)``; L may be 0.
         labeled_factors: ``(L, K, r)``.
         num: Size of the batch B, in [1, N].
         hyperparameters: λ, the oversampling and the reduction.
+        report: As in :func:`dal.functional.bait.select`.
 
     Raises:
         ValueError: If ``num`` is out of range.
 
-    Memory: see :func:`peak_entries`.
+    Memory: see :func:`dal.functional.bait_cost.dual_bytes`.
 
     Example:
         >>> features = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 3.0]])
@@ -117,7 +120,7 @@ def select(
     num_labeled = len(labeled_features)
     weight = num / (num_labeled + num)  # of a candidate's information in M
     problem = Problem(
-        torch.cat([features, labeled_features]).double(),
+        torch.cat([features[:], labeled_features]).double(),
         torch.cat([factors, labeled_factors]).double().mul_(weight**0.5),
         num_pool=len(features),
         lmbda=hyperparameters.lmbda,
@@ -126,10 +129,12 @@ def select(
     )
     num_forward = min(hyperparameters.oversample * num, len(features))
     search = _ForwardPass(problem, num_forward, features.dtype)
-    for _ in range(num_forward):
+    for step in range(num_forward):
         search.add()
+        if report is not None:
+            report(step + 1, num_forward)
     positions = torch.tensor(search.positions, device=features.device)
-    gains = torch.tensor(search.gains).to(features)
+    gains = torch.tensor(search.gains).to(features.device, features.dtype)
     if num < num_forward:
         u = search.columns(positions).mT  # VᵀM⁻¹ of the chosen, (n·r, m·r)
         del search

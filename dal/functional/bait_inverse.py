@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from dal.functional import fisher
+from dal.functional.rows import Rows
 
 
 class LowRankInverse(NamedTuple):
@@ -42,7 +43,7 @@ class LowRankInverse(NamedTuple):
         size = self.factors.shape[1] * self.features.shape[1]
         return self.times(torch.eye(size).to(self.features))
 
-    def quadratic_forms(self, features: Tensor, factors: Tensor) -> Tensor:
+    def quadratic_forms(self, features: Rows, factors: Tensor) -> Tensor:
         """Vᵀ M⁻¹ V, ``(N, r, r)``, in the dtype of the features: 2·N·D·K·m flops.
 
         It is λ⁻¹ VᵀV − VᵀE EᵀV with E = λ^(−1/2) H L⁻ᵀ.
@@ -104,7 +105,7 @@ class DenseInverse(NamedTuple):
         """A copy of M⁻¹ as a matrix, ``(KD, KD)``."""
         return self.matrix.clone()
 
-    def quadratic_forms(self, features: Tensor, factors: Tensor) -> Tensor:
+    def quadratic_forms(self, features: Rows, factors: Tensor) -> Tensor:
         """Vᵀ M⁻¹ V, ``(N, r, r)``, in the dtype of the features: ¾·N·K(K+1)·D² flops."""
         return fisher.quadratic_forms(features, factors, self.matrix.to(features.dtype))
 

@@ -34,6 +34,7 @@ import torch
 from torch import Tensor
 
 from dal.functional import bait_inverse, fisher
+from dal.functional.rows import Rows
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ class Problem(NamedTuple):
     """Candidates, and the objective before any of them is chosen.
 
     Attributes:
-        features: h, ``(N, D)``.
+        features: h, ``(N, D)``; read in chunks, several times.
         factors: A, scaled so that V = A ⊗ h is what a candidate adds to M, ``(N, K, r)``.
         labeled_features: h of the labeled examples, ``(L, D)``.
         labeled_factors: Their A, scaled as they count in M, ``(L, K, r)``.
@@ -117,7 +118,7 @@ class Problem(NamedTuple):
         lmbda: λ.
     """
 
-    features: Tensor
+    features: Rows
     factors: Tensor
     labeled_features: Tensor
     labeled_factors: Tensor
@@ -146,7 +147,7 @@ class Problem(NamedTuple):
 
 
 def problem(
-    features: Tensor,
+    features: Rows,
     factors: Tensor,
     labeled_features: Tensor,
     labeled_factors: Tensor,

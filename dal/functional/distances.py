@@ -16,6 +16,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from dal.functional.rows import Rows
+
 CHUNK_ROWS = 1 << 10  # of both sides of a product: 4 MiB of float32, for the cache
 CHUNK_PAIRS = 1 << 13  # whose differences are formed: 25 MiB of float64 at D = 384
 
@@ -41,7 +43,7 @@ def between(first: Tensor, second: Tensor) -> Tensor:
 
 
 def nearest(
-    rows: Tensor,
+    rows: Rows,
     others: Tensor,
     groups: Tensor | None = None,
     other_groups: Tensor | None = None,
@@ -49,7 +51,7 @@ def nearest(
     """Distance of each row to the nearest of some other rows, exact in float64.
 
     Args:
-        rows: ``(N, D)``, floating point.
+        rows: ``(N, D)``, floating point; read once.
         others: ``(M, D)``.
         groups: Of the rows, ``(N,)``, int. With groups, only others of another group count.
         other_groups: Of the others, ``(M,)``.
@@ -168,12 +170,12 @@ def are_less(distances: Tensor, radius: float) -> Tensor:
     return distances < radius * (1 - EQUAL)
 
 
-def _relative_error(rows: Tensor) -> float:
+def _relative_error(rows: Rows) -> float:
     """Of half a squared distance, as a share of the half squared norms."""
     return (rows.shape[1] + 16) * torch.finfo(rows.dtype).eps
 
 
-def _chunks(rows: Tensor) -> Iterator[tuple[slice, Tensor]]:
+def _chunks(rows: Rows) -> Iterator[tuple[slice, Tensor]]:
     for start in range(0, len(rows), CHUNK_ROWS):
         part = slice(start, start + CHUNK_ROWS)
         yield part, rows[part]

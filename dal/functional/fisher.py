@@ -22,6 +22,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from dal.functional.rows import Rows
+
 # Scratch of the passes in chunks: large enough for products at full speed, and on a CPU small
 # enough to stay near the cache between a product and the sum that reads it.
 SCRATCH_BYTES = {"cpu": 1 << 23, "cuda": 1 << 28}
@@ -169,9 +171,8 @@ def combination(features: Tensor, factors: Tensor, coefficients: Tensor) -> Tens
         ``(KD, s)``. Memory: that, and 2·N·K·s entries.
 
     Example:
-        >>> combination(torch.tensor([[1.0, 2.0]]), torch.ones(1, 1, 1), torch.full((1, 1, 1), 3.0))
-        tensor([[3.],
-                [6.]])
+        >>> combination(torch.tensor([[1.0, 2.0]]), torch.ones(1, 1, 1), torch.ones(1, 1, 1)).tolist()
+        [[1.0], [2.0]]
     """
     products = torch.bmm(factors, coefficients).transpose(0, 1)  # (N, K, s) -> (K, N, s)
     return (features.mT @ products).flatten(0, 1)  # (K, D, s) -> (KD, s)
@@ -188,9 +189,8 @@ def gram(features: Tensor, factors: Tensor) -> Tensor:
         ``(N·r, N·r)``. Memory: twice that.
 
     Example:
-        >>> gram(torch.tensor([[1.0], [2.0]]), torch.ones(2, 1, 1))
-        tensor([[1., 2.],
-                [2., 4.]])
+        >>> gram(torch.tensor([[1.0], [2.0]]), torch.ones(2, 1, 1)).tolist()
+        [[1.0, 2.0], [2.0, 4.0]]
     """
     return cross_gram((features, factors), (features, factors))
 
@@ -218,7 +218,7 @@ def cross_gram(rows: tuple[Tensor, Tensor], others: tuple[Tensor, Tensor]) -> Te
     return products.view(len(columns), len(other_columns))
 
 
-def information(*parts: tuple[Tensor, Tensor]) -> Tensor:
+def information(*parts: tuple[Rows, Tensor]) -> Tensor:
     """Sum of the information of all rows of all parts.
 
     Block (k, l) is Σ (A Aᵀ)_{kl} h hᵀ: symmetric in itself, and equal to block (l, k). So only the
@@ -226,15 +226,15 @@ def information(*parts: tuple[Tensor, Tensor]) -> Tensor:
     ¾·N·K(K+1)·D² flops.
 
     Args:
-        parts: Features ``(N, D)`` and factors ``(N, K, r)`` of each, at least one.
+        parts: Features ``(N, D)``, read once in chunks, and factors ``(N, K, r)`` of each, at least
+            one.
 
     Returns:
         ``(KD, KD)``, symmetric. Memory: that, as much as half of it, and the scratch of a chunk.
 
     Example:
-        >>> information((torch.tensor([[1.0, 2.0], [0.0, 1.0]]), torch.ones(2, 1, 1)))
-        tensor([[1., 2.],
-                [2., 5.]])
+        >>> information((torch.tensor([[1.0, 2.0], [0.0, 1.0]]), torch.ones(2, 1, 1))).tolist()
+        [[1.0, 2.0], [2.0, 5.0]]
     """
     features, factors = parts[0]
     num_features, num_classes = features.shape[1], factors.shape[1]
@@ -243,7 +243,7 @@ def information(*parts: tuple[Tensor, Tensor]) -> Tensor:
     # rows of the band in the blocks (k, l >= k), from the columns of the band on.
     sums = [
         [
-            features.new_zeros(
+            factors.new_zeros(
                 band.stop - band.start, (num_classes - k) * (num_features - band.start)
             )
             for band in bands
@@ -264,7 +264,7 @@ def information(*parts: tuple[Tensor, Tensor]) -> Tensor:
                     first = (num_classes - k) * band.start
                     partial.addmm_(h[:, band].mT, weighted[:, first:])
 
-    total = features.new_empty(num_classes, num_features, num_classes, num_features)
+    total = factors.new_empty(num_classes, num_features, num_classes, num_features)
     for k in range(num_classes):
         for band, partial in zip(bands, sums[k], strict=True):
             first = 0
@@ -280,7 +280,7 @@ def information(*parts: tuple[Tensor, Tensor]) -> Tensor:
     return total.view(num_classes * num_features, -1)  # (K, D, K, D) -> (KD, KD)
 
 
-def quadratic_forms(features: Tensor, factors: Tensor, matrix: Tensor) -> Tensor:
+def quadratic_forms(features: Rows, factors: Tensor, matrix: Tensor) -> Tensor:
     """Vᵀ M V for the embedding V = A ⊗ h of every row, without forming V.
 
     With R_{kl} = hᵀ M_{kl} h from the blocks of M, it is Aᵀ R A. R is symmetric, and depends only
@@ -288,7 +288,7 @@ def quadratic_forms(features: Tensor, factors: Tensor, matrix: Tensor) -> Tensor
     the four quarters of each block: ¾·N·K(K+1)·D² flops.
 
     Args:
-        features: ``(N, D)``.
+        features: ``(N, D)``; read once in chunks.
         factors: ``(N, K, r)``.
         matrix: ``(KD, KD)``, symmetric.
 
@@ -307,7 +307,7 @@ def quadratic_forms(features: Tensor, factors: Tensor, matrix: Tensor) -> Tensor
     num_classes, rank = factors.shape[1:]
     bands = _bands(num_features)
     upper = [_upper_bands(matrix, k, num_classes, bands) for k in range(num_classes)]
-    forms = features.new_empty(num_rows, rank, rank)
+    forms = factors.new_empty(num_rows, rank, rank)
     for rows in chunks(features, num_classes * num_features):
         h = features[rows]  # (n, D)
         # R above its diagonal, half of it on the diagonal, and 0 below, (n, K, K).
@@ -323,11 +323,11 @@ def quadratic_forms(features: Tensor, factors: Tensor, matrix: Tensor) -> Tensor
     return forms
 
 
-def quadratic_forms_of_root(features: Tensor, factors: Tensor, root: Tensor) -> Tensor:
+def quadratic_forms_of_root(features: Rows, factors: Tensor, root: Tensor) -> Tensor:
     """Vᵀ E Eᵀ V for the embedding V = A ⊗ h of every row: 2·N·D·K·m flops.
 
     Args:
-        features: ``(N, D)``.
+        features: ``(N, D)``; read once in chunks.
         factors: ``(N, K, r)``.
         root: E, ``(KD, m)``.
 
@@ -341,9 +341,9 @@ def quadratic_forms_of_root(features: Tensor, factors: Tensor, root: Tensor) -> 
     """
     (num_rows, num_features), (num_classes, rank) = features.shape, factors.shape[1:]
     if root.shape[1] == 0:
-        return features.new_zeros(num_rows, rank, rank)
+        return factors.new_zeros(num_rows, rank, rank)
     by_feature = root.view(num_classes, num_features, -1).transpose(0, 1).flatten(1)  # (D, K·m)
-    forms = features.new_empty(num_rows, rank, rank)
+    forms = factors.new_empty(num_rows, rank, rank)
     for rows in chunks(features, by_feature.shape[1]):
         products = (features[rows] @ by_feature).unflatten(1, (num_classes, -1))  # (n, K, m)
         projections = torch.bmm(factors[rows].mT, products)  # VᵀE, (n, r, m)
@@ -384,7 +384,7 @@ def scratch_bytes(device: torch.device) -> int:
     return SCRATCH_BYTES.get(device.type, SCRATCH_BYTES["cpu"])
 
 
-def chunks(features: Tensor, row_width: int) -> Iterator[slice]:
+def chunks(features: Rows, row_width: int) -> Iterator[slice]:
     """Slices of consecutive rows: as many rows as fit the scratch, at least MIN_CHUNK_ROWS.
 
     Args:
@@ -395,6 +395,6 @@ def chunks(features: Tensor, row_width: int) -> Iterator[slice]:
         >>> list(chunks(torch.empty(300, 2), row_width=1 << 30))
         [slice(0, 256, None), slice(256, 512, None)]
     """
-    num_entries = scratch_bytes(features.device) // features.element_size()
+    num_entries = scratch_bytes(features.device) // features.dtype.itemsize
     size = max(MIN_CHUNK_ROWS, num_entries // row_width)
     yield from (slice(start, start + size) for start in range(0, len(features), size))

@@ -9,12 +9,14 @@ References:
     core-set approach", algorithm 1.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from dal.functional import distances, lazy, sampling
+from dal.functional.rows import Rows
 
 CHUNK_ROWS = 1 << 13  # 25 MiB of float64 at D = 384
 
@@ -36,7 +38,11 @@ class Selection(NamedTuple):
 
 
 def select(
-    features: Tensor, labeled_features: Tensor, num: int, generator: torch.Generator
+    features: Rows,
+    labeled_features: Tensor,
+    num: int,
+    generator: torch.Generator,
+    report: Callable[[int, int], None] | None = None,
 ) -> Selection:
     """Rows chosen one after the other, each the farthest from its nearest centre.
 
@@ -44,10 +50,11 @@ def select(
     to the mean. Ties go to the lower position. Distances are exact in float64.
 
     Args:
-        features: Of the pool, ``(U, D)``, floating point.
+        features: Of the pool, ``(U, D)``, floating point; read once, and single rows after that.
         labeled_features: ``(L, D)``, L at least 0.
         num: How many rows to choose, in [1, U].
         generator: Of the uniform rest; on the CPU.
+        report: Is told after each row how many are chosen, and of how many.
 
     Raises:
         ValueError: If ``num`` is out of range.
@@ -63,7 +70,9 @@ num_uniform=0)
     num_rows, num_labeled = len(features), len(labeled_features)
     if not 1 <= num <= num_rows:
         raise ValueError(f"Expected `num` in [1, {num_rows}], got {num}.")
-    centres = features.new_empty(num_labeled + num, features.shape[1])
+    centres = torch.empty(
+        num_labeled + num, features.shape[1], dtype=features.dtype, device=features.device
+    )
     centres[:num_labeled] = labeled_features
     num_centres = num_labeled
     at_choice = torch.full((num,), torch.nan, dtype=torch.float64)
@@ -72,7 +81,7 @@ num_uniform=0)
         to_mean = _distances_to_mean(features)
         chosen.append(int(to_mean.argmin()))
         at_choice[0] = to_mean[chosen[0]]
-        centres[0], num_centres = features[chosen[0]], 1
+        centres[0], num_centres = _row(features, chosen[0]), 1
     nearest = distances.nearest(features, centres[:num_centres])  # (U,)
     num_seen = torch.full((num_rows,), num_centres, device=features.device)  # (U,)
     nearest[chosen] = -torch.inf
@@ -92,15 +101,21 @@ num_uniform=0)
         at_choice[len(chosen)] = distance
         chosen.append(row)
         nearest[row] = -torch.inf
-        centres[num_centres] = features[row]
+        centres[num_centres] = _row(features, row)
         num_centres += 1
+        if report is not None:
+            report(len(chosen), num)
     positions = sampling.fill_uniformly(chosen, num, num_rows, generator)
     return Selection(positions, at_choice, num - len(chosen))
 
 
-def _distances_to_mean(features: Tensor) -> Tensor:
-    """Of every row, ``(N,)``, float64."""
-    chunks = features.split(CHUNK_ROWS)
-    total = torch.stack([chunk.sum(0, dtype=torch.float64) for chunk in chunks]).sum(0)
+def _row(features: Rows, row: int) -> Tensor:
+    return features[slice(row, row + 1)][0]
+
+
+def _distances_to_mean(features: Rows) -> Tensor:
+    """Of every row, ``(N,)``, float64; the rows are read twice."""
+    parts = [slice(start, start + CHUNK_ROWS) for start in range(0, len(features), CHUNK_ROWS)]
+    total = torch.stack([features[part].sum(0, dtype=torch.float64) for part in parts]).sum(0)
     mean = total / len(features)  # (D,)
-    return torch.cat([distances.between(chunk, mean) for chunk in chunks])
+    return torch.cat([distances.between(features[part], mean) for part in parts])

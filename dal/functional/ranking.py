@@ -23,8 +23,15 @@ def lowest(scores: Tensor, num: int) -> Tensor:
     """
     if not 0 <= num <= len(scores):
         raise ValueError(f"Expected `num` in [0, {len(scores)}], got {num}.")
-    # Not topk: among equal scores its choice depends on the device.
-    return scores.sort(stable=True).indices[:num]
+    # Not topk: among equal scores its choice depends on the device. But only the scores up to the
+    # last one that is taken need to be in order.
+    if not 0 < num < len(scores):
+        return scores.sort(stable=True).indices[:num]
+    limit = scores.kthvalue(num).values
+    candidates = (scores <= limit).nonzero().flatten()
+    if len(candidates) < num:  # NaN among them, which is above all and comes last
+        return scores.sort(stable=True).indices[:num]
+    return candidates[scores[candidates].sort(stable=True).indices[:num]]
 
 
 def highest(scores: Tensor, num: int) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from dal.functional import clustering, sampling
 from dal.functional.clustering import Clusters
+from dal.functional.rows import Rows
 
 CHUNK_ROWS = 1 << 11  # 6 MiB of float64 at D = 384: near the cache
 # The default of faiss.
@@ -35,14 +36,14 @@ class Selection(NamedTuple):
     num_uniform: int
 
 
-def nearest_rows(features: Tensor, clusters: Clusters) -> tuple[Tensor, Tensor]:
+def nearest_rows(features: Rows, clusters: Clusters) -> tuple[Tensor, Tensor]:
     """The row of each cluster that is nearest the centre of the cluster.
 
     Distances are direct differences, in float64: the expansion ‖x‖² + ‖c‖² − 2x·c could not tell
     near-duplicates apart.
 
     Args:
-        features: ``(N, D)``.
+        features: ``(N, D)``; read once, in chunks.
         clusters: Of these rows.
 
     Returns:
@@ -57,13 +58,12 @@ def nearest_rows(features: Tensor, clusters: Clusters) -> tuple[Tensor, Tensor]:
         (tensor([0, 1]), tensor([1.0000, 0.5000], dtype=torch.float64))
     """
     centres = clusters.centres.to(features.device)
-    chunks = zip(features.split(CHUNK_ROWS), clusters.assignment.split(CHUNK_ROWS), strict=True)
-    squares = torch.cat(
-        [
-            (rows.double() - centres[assignment.to(rows.device)]).square().sum(1)
-            for rows, assignment in chunks
-        ]
-    ).cpu()  # (N,)
+    squares = torch.empty(len(features), dtype=torch.float64, device=features.device)
+    for start in range(0, len(features), CHUNK_ROWS):
+        part = slice(start, start + CHUNK_ROWS)
+        own_centres = centres[clusters.assignment[part].to(features.device)]
+        squares[part] = (features[part].double() - own_centres).square().sum(1)
+    squares = squares.cpu()  # (N,)
     best = squares.new_full((len(centres),), torch.inf)
     best.scatter_reduce_(0, clusters.assignment, squares, "amin")
     rows = (squares == best[clusters.assignment]).nonzero().flatten()
@@ -75,7 +75,7 @@ def nearest_rows(features: Tensor, clusters: Clusters) -> tuple[Tensor, Tensor]:
 
 
 def select(
-    features: Tensor,
+    features: Rows,
     candidates: Tensor,
     num: int,
     num_rows: int,
@@ -88,7 +88,8 @@ def select(
     or because clusters are empty, is drawn uniformly from all other rows.
 
     Args:
-        features: Of the candidates, ``(C, D)``, C >= 0.
+        features: Of the candidates, ``(C, D)``, C >= 0; read as :func:`clustering.clusters` reads
+            them, and once more.
         candidates: Which rows of the pool they are, ``(C,)``, int64, distinct, on the CPU.
         num: How many rows to select, in [1, U].
         num_rows: U.

@@ -6,7 +6,6 @@ on the items from which it was drawn.
 """
 
 import math
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -86,21 +85,3 @@ def folds(labels: Tensor, generator: torch.Generator, num: int = NUM_FOLDS) -> T
         assigned[rows] = (torch.arange(len(rows)) + offset) % num
         offset += len(rows)
     return assigned
-
-
-def agreement(now: Mapping[str, str], before: Mapping[str, str]) -> float | None:
-    """Share of items that are predicted as they were a round before.
-
-    Args:
-        now: Predicted class of unlabeled items, by id.
-        before: The same of the last round.
-
-    Returns:
-        In [0, 1]; None if the rounds have no item in common.
-
-    Example:
-        >>> agreement({"a": "cat", "b": "dog"}, {"a": "cat", "b": "cat", "c": "dog"})
-        0.5
-    """
-    both = [now[name] == before[name] for name in now if name in before]
-    return sum(both) / len(both) if both else None

@@ -2,7 +2,8 @@
 
 * ``project.yaml``: what the project is made from, and the settings that later calls need not
   repeat.
-* ``items.jsonl``: the id of every item that the data had at the last call, one in each line.
+* ``items.jsonl``: the id of every item that the data had at the last call, one in each line. Where
+  row numbers are the ids, there is one line, ``{"num_rows": N}``.
 * ``labels.csv``: ``id, label, source`` of every answer that was taken over, in that order. An empty
   label: the item was skipped, and is never shown again.
 * ``round_001``, ``audit_001``, ...: what was handed out, one folder each. A folder appears when it
@@ -12,7 +13,6 @@
 """
 
 import csv
-import hashlib
 import io
 import json
 import re
@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from dal.errors import RecordError
+from dal.labeling import item_names
 from dal.runtime import files, locks
 
 SETTINGS, ITEMS, LABELS, HISTORY = "project.yaml", "items.jsonl", "labels.csv", "project.csv"
@@ -169,7 +170,7 @@ class ProjectFolder:
         self._write(SETTINGS, text)
         self.__dict__.pop("settings", None)
 
-    def ids(self) -> list[str]:
+    def ids(self) -> Sequence[str]:
         """The items of the last call; empty before the first one.
 
         Raises:
@@ -179,15 +180,13 @@ class ProjectFolder:
         if not file.exists():
             return []
         try:
-            # Not splitlines(), which also ends a line at characters that an id may have.
-            lines = file.read_text(encoding="utf-8").split("\n")[:-1]
-            return [str(json.loads(line)) for line in lines]
+            return item_names.from_text(file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise RecordError(f"{file} is damaged ({error}). Restore it.") from error
 
     def write_ids(self, ids: Sequence[str]) -> None:
         """Records which items there are."""
-        self._write(ITEMS, "".join(f"{json.dumps(name, ensure_ascii=False)}\n" for name in ids))
+        self._write(ITEMS, item_names.to_text(ids))
 
     @cached_property
     def taken(self) -> list[Taken]:
@@ -269,12 +268,6 @@ class ProjectFolder:
         new = content.encode() if isinstance(content, str) else content
         if not file.exists() or file.read_bytes() != new:
             files.write_atomically(file, new)
-
-
-def digest(*parts: object) -> str:
-    """Hexadecimal digits that change when any part, a plain value, does."""
-    text = json.dumps(parts, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _visible(folder: Path) -> list[str]:

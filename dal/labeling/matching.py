@@ -3,7 +3,7 @@
 import posixpath
 import unicodedata
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 
 from dal.errors import DataError, did_you_mean
@@ -37,7 +37,7 @@ def match_ids(answers: Sequence[Answer], ids: Collection[str]) -> tuple[list[Ans
         >>> answers[0].id, notes
         ('a.jpg', ["1 id matched by its path: './photos/a.jpg' is 'a.jpg'"])
     """
-    known = ids if isinstance(ids, set | frozenset | dict) else frozenset(ids)
+    known = ids if isinstance(ids, Set | Mapping) else frozenset(ids)
     answers = _unmark(answers, known)
     places = {answer.id: answer.where for answer in answers if answer.id not in known}
     if not places:
@@ -135,7 +135,7 @@ def check_known(names: Collection[str], ids: Collection[str]) -> None:
     Raises:
         DataError: If some are not; names ten of them, and what the first one may have meant.
     """
-    known = ids if isinstance(ids, set | frozenset | dict) else frozenset(ids)
+    known = ids if isinstance(ids, Set | Mapping) else frozenset(ids)
     unknown = [name for name in names if name not in known]
     if not unknown:
         return

@@ -1,16 +1,18 @@
 """What a head predicts for the items of a project, and what earlier rounds predicted."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+import pyarrow as pa
 import torch
+from pyarrow import compute, parquet
 from torch import Tensor, nn
 
 from dal.data import FeatureRows, Pool
 from dal.errors import RecordError
-from dal.labeling import evaluation
-from dal.labeling.predictions import Predictions
+from dal.labeling.predictions import NUM_ROWS, Predictions
 
 FILE = "predictions.parquet"
 
@@ -24,26 +26,20 @@ class Prediction(NamedTuple):
     runner_up: float
 
 
-def by_head(
-    head: nn.Module,
-    pool: Pool,
-    ids: Sequence[str],
-    classes: Sequence[str],
-    state: Sequence[str],
-) -> Predictions:
+def by_head(head: nn.Module, pool: Pool, classes: Sequence[str], state: np.ndarray) -> Predictions:
     """The predictions of a fitted head.
 
     Args:
         head: Maps features ``(N, D)`` to logits ``(N, K)``.
-        pool: The features of the N items.
-        ids: What they are called.
+        pool: The N items.
         classes: What the K classes are called, at least two.
         state: Of each item, for the record.
 
     Memory: a few numbers for each item; logits are computed in chunks.
     """
-    probs, numbers = top_two(head, FeatureRows(pool.features, scale=pool.scale))
-    return Predictions(ids, classes, numbers.numpy(), probs.numpy(), state)
+    rows = FeatureRows(pool.features, scale=pool.scale, listener=pool.listener)
+    probs, numbers = top_two(head, rows)
+    return Predictions(pool.names, classes, numbers.numpy(), probs.numpy(), state)
 
 
 def of(predictions: Predictions, row: int) -> Prediction:
@@ -53,45 +49,79 @@ def of(predictions: Predictions, row: int) -> Prediction:
     return Prediction(first, confidence, second, runner_up)
 
 
-def agreement(
-    predictions: Predictions, before: Mapping[str, str], among: Collection[str]
-) -> float | None:
-    """Share of some items that are predicted as they were before; None if there is none."""
-    now = {
-        name: predictions.classes[number]
-        for name, number in zip(predictions.ids, predictions.top[:, 0].tolist(), strict=True)
-        if name in among
-    }
-    return evaluation.agreement(now, before)
+def agreement(found: Predictions, folder: Path, is_counted: np.ndarray) -> float | None:
+    """Share of some items that are predicted as in an earlier round.
+
+    Args:
+        found: The predictions now.
+        folder: Of the earlier round.
+        is_counted: Which items count, ``(N,)``, bool.
+
+    Returns:
+        In [0, 1]; None if that round had no head, or none of these items.
+
+    Raises:
+        RecordError: If its file is damaged.
+    """
+    num_same = num_both = start = 0
+    row_of: dict[str, int] = {}
+    for ids, predicted in _batches(folder):
+        here = pa.array(found.ids[start : start + len(ids)], pa.string())
+        if here.equals(ids):  # as ever, unless items have come or gone
+            rows = np.arange(start, start + len(ids))
+        else:
+            row_of = row_of or {name: row for row, name in enumerate(found.ids)}
+            rows = np.array([row_of.get(name, -1) for name in ids.to_pylist()], dtype=np.int64)
+        start += len(ids)
+        is_both = (rows >= 0) & is_counted[rows]
+        numbers = {name: number for number, name in enumerate(found.classes)}
+        encoded = predicted.dictionary_encode()
+        of_entry = np.array([numbers.get(name, -1) for name in encoded.dictionary.to_pylist()])
+        before = of_entry[encoded.indices.to_numpy()[is_both]]
+        num_same += int((found.top[rows[is_both], 0] == before).sum())
+        num_both += int(is_both.sum())
+    return num_same / num_both if num_both else None
 
 
-def read(folder: Path, ids: Collection[str] | None = None) -> dict[str, str] | None:
-    """The predicted class of items by id, as a round has recorded it; None if it had no head.
+def read(folder: Path, ids: Collection[str]) -> dict[str, str] | None:
+    """The predicted class of some items by id, as a round has recorded it; None if it had no head.
 
     Args:
         folder: Of the round.
-        ids: Of which items; all if not given.
+        ids: Of which items.
 
     Raises:
         RecordError: If the file is damaged.
     """
-    import pyarrow
-    from pyarrow import compute, parquet
+    if not (folder / FILE).exists():
+        return None
+    found: dict[str, str] = {}
+    wanted = pa.array(list(ids), pa.string())
+    for names, predicted in _batches(folder):
+        is_wanted = compute.is_in(names, wanted)
+        kept = (column.filter(is_wanted).to_pylist() for column in (names, predicted))
+        found.update(zip(*kept, strict=True))
+    return found
 
+
+def _batches(folder: Path) -> Iterator[tuple[pa.Array, pa.Array]]:
+    """Ids and predicted classes of the items, as a round has recorded them, a part at a time."""
     file = folder / FILE
     if not file.exists():
-        return None
+        return
     try:
-        table = parquet.read_table(file, columns=["id", "predicted"])
-    except (OSError, pyarrow.ArrowException) as error:
+        with parquet.ParquetFile(file) as opened:
+            for batch in opened.iter_batches(NUM_ROWS, columns=["id", "predicted"]):
+                predicted = batch["predicted"]
+                if pa.types.is_dictionary(predicted.type):
+                    predicted = predicted.dictionary_decode()
+                yield batch["id"], predicted
+    except (OSError, pa.ArrowException) as error:
         raise RecordError(f"{file} is damaged ({error}). Restore it.") from error
-    if ids is not None:
-        table = table.filter(compute.is_in(table["id"], pyarrow.array(list(ids), "string")))
-    return dict(zip(table["id"].to_pylist(), table["predicted"].to_pylist(), strict=True))
 
 
 def top_two(head: nn.Module, rows: FeatureRows) -> tuple[Tensor, Tensor]:
-    """Probabilities and numbers of the two most probable classes, each ``(N, 2)``.
+    """Probabilities and numbers, int32, of the two most probable classes, each ``(N, 2)``.
 
     Args:
         head: Fitted; its training mode is what it was afterwards.
@@ -99,11 +129,13 @@ def top_two(head: nn.Module, rows: FeatureRows) -> tuple[Tensor, Tensor]:
     """
     is_training = head.training
     head.eval()
-    probs, numbers = [], []
+    probs, numbers = torch.empty(len(rows), 2), torch.empty(len(rows), 2, dtype=torch.int32)
+    start = 0
     with torch.no_grad():
         for chunk in rows.chunks():
             top = head(chunk).softmax(-1).topk(2, dim=-1)
-            probs.append(top.values)
-            numbers.append(top.indices)
+            part = slice(start, start + len(chunk))
+            probs[part], numbers[part] = top.values, top.indices
+            start += len(chunk)
     head.train(is_training)
-    return torch.cat(probs), torch.cat(numbers)
+    return probs, numbers

@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-NUM_ROWS = 2**17  # in a group of the file
+NUM_ROWS = 2**17  # in a group of the file, and in memory as text
+STATES = ("unlabeled", "labeled", "skipped", "handed out")
 
 
 @dataclass(frozen=True)
@@ -20,14 +21,14 @@ class Predictions:
         classes: Names of the classes.
         top: Their numbers, the most probable one first, ``(N, 2)``; ``(N, 1)`` of a single class.
         probs: Their probabilities, of the shape of ``top``.
-        state: Of each item, ``(N,)``, for example ``"labeled"`` or ``"handed out"``.
+        state: What has become of each item, ``(N,)``, as its number in :data:`STATES`.
     """
 
     ids: Sequence[str]
     classes: Sequence[str]
     top: np.ndarray
     probs: np.ndarray
-    state: Sequence[str]
+    state: np.ndarray
 
     def counts(self) -> dict[str, int]:
         """How many items each class is predicted for, the most frequent one first."""
@@ -42,29 +43,44 @@ def write(predictions: Predictions, file: Path) -> None:
     The margin is the difference between the two highest probabilities. It and ``second`` are empty
     if there is a single class.
 
+    Memory: a group of rows as text.
+
     Raises:
         OSError: If it cannot be written.
     """
+    writer: parquet.ParquetWriter | None = None
+    try:
+        for start in range(0, max(len(predictions.ids), 1), NUM_ROWS):
+            table = _table(predictions, slice(start, start + NUM_ROWS))
+            if writer is None:
+                writer = parquet.ParquetWriter(file, table.schema, compression="zstd")
+            writer.write_table(table, row_group_size=NUM_ROWS)
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def _table(predictions: Predictions, rows: slice) -> pa.Table:
     names = pa.array(predictions.classes, pa.string())
-    probs = predictions.probs.astype(np.float32)
+    probs, top = predictions.probs[rows].astype(np.float32), predictions.top[rows]
+    state = pa.array(predictions.state[rows], pa.int8())
 
     def named(labels: np.ndarray) -> pa.DictionaryArray:
         return pa.DictionaryArray.from_arrays(pa.array(labels, pa.int32()), names)
 
     if probs.shape[1] > 1:
         margin = pa.array(probs[:, 0] - probs[:, 1])
-        second = named(predictions.top[:, 1])
+        second = named(top[:, 1])
     else:
         margin = pa.nulls(len(probs), pa.float32())
         second = pa.nulls(len(probs), pa.dictionary(pa.int32(), pa.string()))
-    table = pa.table(
+    return pa.table(
         {
-            "id": pa.array(predictions.ids, pa.string()),
-            "predicted": named(predictions.top[:, 0]),
+            "id": pa.array(predictions.ids[rows], pa.string()),
+            "predicted": named(top[:, 0]),
             "confidence": pa.array(probs[:, 0]),
             "margin": margin,
             "second": second,
-            "state": pa.array(predictions.state, pa.string()).dictionary_encode(),
+            "state": pa.DictionaryArray.from_arrays(state, pa.array(STATES, pa.string())),
         }
     )
-    parquet.write_table(table, file, compression="zstd", row_group_size=NUM_ROWS)

@@ -13,6 +13,7 @@ from typing import Any
 import lightning as L
 
 from dal.data import Source
+from dal.data.listener import PoolListener
 from dal.errors import ConfigError
 from dal.heads import LinearHead
 from dal.labeling import history
@@ -56,12 +57,18 @@ class Project:
         trainer: Makes the trainer of a fit.
         batch_size: Rows in a training batch.
         scale: What features are scaled to, as in :class:`~dal.data.ALDataModule`.
+        in_memory: Whether their features are kept in memory, as there.
         seed: Of every random number.
         copies: Whether a round holds copies of its images, which people may move into folders, one
             for each class.
         made_from: What the source is, in plain values: another source is refused later on.
         settings: Further plain values to keep in ``project.yaml``.
+
+    Attributes:
+        listener: Is told how far the items are read and selected from.
     """
+
+    listener: PoolListener | None = None
 
     def __init__(
         self,
@@ -71,6 +78,7 @@ class Project:
         trainer: Callable[..., L.Trainer] = DEFAULT_TRAINER,
         batch_size: int = 128,
         scale: str | float = "auto",
+        in_memory: str | bool = "auto",
         seed: int = 0,
         copies: bool = True,
         made_from: Mapping[str, Any] | None = None,
@@ -82,6 +90,7 @@ class Project:
         self.trainer = trainer
         self.batch_size = batch_size
         self.scale = scale
+        self.in_memory = in_memory
         self.seed = seed
         self.copies = copies
         self.made_from = dict(made_from or {})

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import lightning as L
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,17 +23,18 @@ from dal.labeling import (
     answers,
     evaluation,
     handout,
+    item_names,
     matching,
     predicted,
     reasons,
     selection,
 )
 from dal.labeling.catalog import Catalog
-from dal.labeling.folder import Round, Taken, digest
+from dal.labeling.folder import Round, Taken
 from dal.labeling.page import Header
 from dal.labeling.picks import Pick
 from dal.labeling.predicted import top_two
-from dal.labeling.predictions import Predictions
+from dal.labeling.predictions import STATES, Predictions
 from dal.labeling.unlabeled import Unlabeled
 from dal.strategies import Selection, Strategy
 
@@ -61,20 +63,18 @@ class UnfinishedStep:
     ) -> None:
         self.project = project
         self.folder = project.folder
-        self.num = num
-        self.audit = audit
+        self.num, self.audit, self.given_strategy = num, audit, strategy
         self.notes: list[str] = []
         self._check_source()
         self.source = Unlabeled(project.source)
         self.datamodule = ALDataModule(
-            self.source, batch_size=project.batch_size, scale=project.scale
+            self.source, project.batch_size, scale=project.scale, in_memory=project.in_memory
         )
+        self.datamodule.listener = project.listener
         self.datamodule.setup()
         self.pool = self.datamodule.pool
-        self.ids = self.pool.ids(torch.arange(len(self.pool.features)))
-        self.index_of = {name: index for index, name in enumerate(self.ids)}
+        self.ids, self.index_of = self.pool.names, self.pool.index_of
         self.catalog = Catalog(project.source, self.ids)
-        self.given_strategy = strategy
         self.taken = list(self.folder.taken)
         self.num_taken = self.num_skipped = 0
         self.new: list[NewRound] = []
@@ -84,7 +84,7 @@ class UnfinishedStep:
     def id(self) -> str:
         """What the project is called in exports of other tools: the same in every call."""
         known = self.folder.settings.get("id")
-        return known or digest(self.folder.path.absolute().name, self.ids)
+        return known or item_names.digest(self.folder.path.absolute().name, self.ids)
 
     def _check_source(self) -> None:
         """Compares what the project is made from with what it began with."""
@@ -108,7 +108,7 @@ class UnfinishedStep:
     def _check_items(self) -> None:
         """Compares the items with those of the last call."""
         earlier = self.folder.ids()
-        gone = [name for name in earlier if name not in self.index_of]
+        gone = item_names.missing(earlier, self.index_of)
         if gone and (self.changes or len(gone) == len(earlier)):
             what = "; ".join(self.changes) or f"none of its {len(earlier):,} items is there"
             raise self._other_data(what)
@@ -130,13 +130,13 @@ class UnfinishedStep:
             id_column=id_column,
             label_column=label_column,
             project_id=self.id,
-            ids=self.ids,
+            ids=self.index_of,
             find_original=self.catalog.path,
         )
-        found, notes = matching.match_ids(found, self.ids)
+        found, notes = matching.match_ids(found, self.index_of)
         agreed = agreement.agree(found)
         earlier = {answer.id: answer.label for answer in self.taken}
-        changes = agreement.check_against(agreed.labels, self.ids, earlier, relabel=relabel)
+        changes = agreement.check_against(agreed.labels, self.index_of, earlier, relabel=relabel)
         new = changes.added | {name: label for name, (_, label) in changes.changed.items()}
         self.notes += [*notes, *map(str, agreed.disagreements)]
         self.num_taken = len(new)
@@ -172,7 +172,7 @@ class UnfinishedStep:
             )
         # Answers of the audit sample change no head, so they ask for no other round.
         own = [[name, label] for name, label in answered.items() if name not in self.audited]
-        self.inputs = digest(own, self.ids, self.num, selection.describe(self.strategy))
+        self.inputs = item_names.digest(own, self.ids, self.num, selection.describe(self.strategy))
         counts = Counter(labels.values())
         single = sorted(name for name, count in counts.items() if count == 1)
         if len(counts) == 1:
@@ -197,7 +197,7 @@ class UnfinishedStep:
         settings = {"id": self.id, "made_from": self.project.made_from, **self.project.settings}
         self.folder.write_settings(settings)
         # Items that are gone stay known: they may come back, and their labels with them.
-        self.folder.write_ids(list(dict.fromkeys([*self.folder.ids(), *self.ids])))
+        self.folder.write_ids(item_names.union(self.folder.ids(), self.ids))
         if self.num_taken:
             self.folder.take(self.taken)
 
@@ -278,7 +278,7 @@ class UnfinishedStep:
         found = None
         if head is not None:
             states = self._states(ids)
-            found = predicted.by_head(head, self.pool, self.ids, self.classes, states)
+            found = predicted.by_head(head, self.pool, self.classes, states)
         counts = Counter(self.classes[label] for label in self.pool.labels.tolist())
         new = Round(
             kind="round",
@@ -319,24 +319,27 @@ class UnfinishedStep:
             handout.write_predictions(draft, found)
             handout.write_head(draft, new.head, self.classes, self.pool.scale)
 
-    def _states(self, new: Collection[str]) -> list[str]:
-        """What has become of each item."""
+    def _states(self, new: Collection[str]) -> np.ndarray:
+        """What has become of each item, as numbers in STATES."""
         in_audit = [name for part in self.new for name in part.record.ids]
-        answered, handed = self.answered, {*self.waiting, *in_audit, *new}
-        states = []
-        for name in self.ids:
-            if name in answered:
-                states.append("skipped" if answered[name] is None else "labeled")
-            else:
-                states.append("handed out" if name in handed else "unlabeled")
+        answered = self.answered
+        skipped = [name for name, label in answered.items() if label is None]
+        states = np.zeros(len(self.ids), dtype=np.int8)  # unlabeled
+        for names, state in (
+            ([*self.waiting, *in_audit, *new], "handed out"),
+            (answered, "labeled"),
+            (skipped, "skipped"),
+        ):
+            states[self._indices(names)] = STATES.index(state)
         return states
 
     def _agreement(self, found: Predictions | None) -> float | None:
         rounds = self.folder.of_kind("round")
-        before = predicted.read(self.folder.path / rounds[-1].name) if rounds else None
-        if found is None or before is None:
+        if found is None or not rounds:
             return None
-        return predicted.agreement(found, before, set(self.ids) - set(self.answered))
+        is_counted = np.ones(len(self.ids), dtype=bool)
+        is_counted[self._indices(self.answered)] = False
+        return predicted.agreement(found, self.folder.path / rounds[-1].name, is_counted)
 
     def _cross_validate(self, cycle: Cycle, number: int) -> float | None:
         """Share of labeled items that heads fitted to others predict; None if there are too few."""

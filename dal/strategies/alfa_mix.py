@@ -27,7 +27,7 @@ class AlfaMix(ClusterStrategy):
     Raises:
         ConfigError: If an argument is out of range.
 
-    Memory: 4·E bytes for each candidate and for each point of the sample.
+    Memory: 4·E bytes for each point of the sample, and for each candidate if the pool is in memory.
 
     References:
         Parvaneh et al. (2022), "Active learning by feature mixing", algorithm 1, and their code.
@@ -59,7 +59,8 @@ class AlfaMix(ClusterStrategy):
             query.map_pool_features(strengths), query.num, self.epsilon_step
         )
         candidates = candidates.cpu()
-        rows = query.restricted_to(candidates).pool_embeddings  # of a query of its own
+        part = query.restricted_to(candidates)
+        rows = part.pool_embeddings if self.clusters_all else part.embedding_rows
         selected = self.select_representatives(query, rows, candidates)
         derived = {
             "epsilon": epsilon,

@@ -13,7 +13,7 @@ class CoreSet(Strategy):
     Takes the arguments of :class:`Strategy`. It looks at features alone, as they are, and compares
     distances as float64 has them.
 
-    Memory: 4·U·D bytes.
+    Memory: 17·U bytes beside the features, which are read in chunks if they do not fit.
 
     References:
         Sener and Savarese (2018), "Active learning for convolutional neural networks: a core-set
@@ -29,7 +29,11 @@ class CoreSet(Strategy):
         one; NaN for those drawn uniformly, once all that is left coincides with a centre.
         """
         selected = k_centers.select(
-            query.pool_features, query.labeled_features, query.num, query.generator
+            query.feature_rows,
+            query.labeled_features,
+            query.num,
+            query.generator,
+            query.report,
         )
         derived = {"num_uniform": selected.num_uniform}
         return Selection(selected.positions, selected.distances, derived)

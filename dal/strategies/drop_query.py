@@ -29,7 +29,7 @@ class DropQuery(ClusterStrategy):
     Raises:
         ConfigError: If an argument is out of range.
 
-    Memory: 4·D bytes for each candidate and for each point of the sample.
+    Memory: 4·D bytes for each point of the sample, and for each candidate if the pool is in memory.
 
     References:
         Gupte et al. (2024), "Revisiting active learning in the era of vision foundation models",
@@ -71,7 +71,8 @@ class DropQuery(ClusterStrategy):
         candidates, least = feature_dropout.candidates(
             num_mismatches.cpu(), self.num_passes, query.num
         )
-        rows = query.pool.take(candidates).load()
+        part = query.restricted_to(candidates)
+        rows = part.pool_features if self.clusters_all else part.feature_rows
         selected = self.select_representatives(query, rows, candidates)
         derived = {
             "num_candidates": len(candidates),

@@ -6,8 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dal.data.rows import MappedRows
 from dal.errors import ConfigError
 from dal.functional import representatives
+from dal.functional.rows import Rows
 from dal.strategies.query import Query
 from dal.strategies.strategy import Need, Selection, Strategy
 
@@ -37,18 +39,28 @@ class ClusterStrategy(Strategy):
             )
         self.max_points_per_centroid = max_points_per_centroid
 
+    @property
+    def clusters_all(self) -> bool:
+        """Whether k-means needs all candidates in memory, and not a sample."""
+        return self.max_points_per_centroid is None
+
     def select_representatives(
-        self, query: Query, rows: Tensor, candidates: Tensor
+        self, query: Query, rows: Rows, candidates: Tensor
     ) -> representatives.Selection:
         """The candidates nearest the centres of B clusters, on the unit sphere.
 
         Args:
             query: The query to answer.
-            rows: What the candidates are clustered by, ``(C, D)``; overwritten.
+            rows: What the candidates are clustered by, ``(C, D)``; overwritten if a tensor.
             candidates: Their positions in the pool, ``(C,)``, int64, on the CPU.
         """
+        normalized: Rows
+        if isinstance(rows, Tensor):
+            normalized = F.normalize(rows, out=rows)
+        else:
+            normalized = MappedRows(rows, F.normalize)
         return representatives.select(
-            F.normalize(rows, out=rows),
+            normalized,
             candidates,
             query.num,
             len(query.pool),
@@ -63,16 +75,17 @@ class KMeans(ClusterStrategy):
     Features are scaled to unit length. It knows neither head nor labels: a cluster that holds
     labeled examples counts like any other. Takes the arguments of :class:`ClusterStrategy`.
 
-    Memory: 4·U·D bytes, and 4·D for each point of the sample.
+    Memory: 4·D bytes for each point of the sample, and 4·U·D if the pool is in memory.
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset()
 
     def select(self, query: Query) -> Selection:
         """Scores are distances to the centre, NaN for examples that were drawn uniformly."""
-        # Loaded, and not query.pool_features, which others may see: it is overwritten.
-        selected = self.select_representatives(
-            query, query.pool.load(), torch.arange(len(query.pool))
-        )
+        candidates = torch.arange(len(query.pool))
+        # Of a query of its own: others may see query.pool_features, and this is overwritten.
+        part = query.restricted_to(candidates)
+        rows = part.pool_features if self.clusters_all else part.feature_rows
+        selected = self.select_representatives(query, rows, candidates)
         derived = {"num_uniform": selected.num_uniform}
         return Selection(selected.positions, selected.distances, derived)

@@ -7,10 +7,13 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from dal.data.rows import FeatureRows
-from dal.errors import ConfigError, DataError
+from dal.data.rows import FeatureRows, MappedRows
+from dal.errors import ConfigError, DataError, ResourceError
+from dal.functional.rows import Rows
+from dal.runtime import devices
 
 CHUNK_LOGITS = 1 << 21  # 8 MiB of float32: near the cache between the head and the softmax
+CHUNK_FEATURES = 1 << 26  # 256 MiB of float32, of few classes and many rows
 MIN_CHUNK_ROWS = 256
 
 # Of the cached properties, those that a part of the pool does not change.
@@ -25,7 +28,9 @@ class Query:
     """A question for ``num`` examples of a pool, with everything that may be known for the answer.
 
     The labels of the pool are not part of it. Features, embeddings, logits and probabilities are
-    computed when they are first asked for, in chunks of rows, and kept.
+    computed when they are first asked for, in chunks of rows, and kept. A strategy that reads the
+    features in parts, several times, asks for :attr:`feature_rows` or :attr:`embedding_rows`: these
+    are in memory if they fit there, and read from the file of the pool in each pass if not.
 
     Attributes:
         pool: Features of the unlabeled examples, ``(U, D)``. Their rows are the *positions* that
@@ -94,8 +99,31 @@ class Query:
 
     @cached_property
     def pool_features(self) -> Tensor:
-        """Features of the unlabeled examples, ``(U, D)``, float32. Memory: 4·U·D bytes."""
+        """Features of the unlabeled examples, ``(U, D)``, float32. Memory: 4·U·D bytes.
+
+        Raises:
+            ResourceError: If the device has too little memory.
+        """
+        self._check_fits(self.pool.num_features)
         return self.pool.load()
+
+    @cached_property
+    def feature_rows(self) -> Rows:
+        """The same, to be read in parts: :attr:`pool_features` only if they should be kept."""
+        return self.pool_features if self._are_kept(self.pool.num_features) else self.pool
+
+    @cached_property
+    def embedding_rows(self) -> Rows:
+        """Inputs of the head's last layer for the unlabeled examples, ``(U, E)``, read in parts.
+
+        If they are not kept, those of a head that is not linear are computed whenever they are
+        read, and may differ in the last digit from one reading to another.
+        """
+        if self._embeds_by_identity:
+            return self.feature_rows
+        if self._are_kept(self.embedding_size):
+            return self.pool_embeddings
+        return MappedRows(self.pool, self.embeddings, self.embedding_size)
 
     @cached_property
     def labeled_features(self) -> Tensor:
@@ -107,9 +135,13 @@ class Query:
         """Inputs of the head's last layer for the unlabeled examples, ``(U, E)``, float32.
 
         The features themselves if the head is linear. Memory: 4·U·E bytes.
+
+        Raises:
+            ResourceError: If the device has too little memory.
         """
         if self._embeds_by_identity:
             return self.pool_features
+        self._check_fits(self.embedding_size)
         embeddings = torch.empty(len(self.pool), self.embedding_size, device=self.device)
         start = 0
         for features in self._chunks(self.pool):
@@ -283,6 +315,11 @@ class Query:
             for rows in features.split(chunk_rows)
         )
 
+    def report(self, num: int, total: int) -> None:
+        """Tells who shows the progress of a selection how many of all its steps are done."""
+        if self.pool.listener is not None:
+            self.pool.listener.chosen(num, total)
+
     def restricted_to(self, positions: Tensor) -> "Query":
         """The same question for a part of the pool.
 
@@ -311,7 +348,26 @@ class Query:
 
     @property
     def _chunk_rows(self) -> int:
-        return max(MIN_CHUNK_ROWS, CHUNK_LOGITS // self.num_classes)
+        size = min(CHUNK_LOGITS // self.num_classes, CHUNK_FEATURES // self.pool.num_features)
+        return max(MIN_CHUNK_ROWS, size)
+
+    def _are_kept(self, num_columns: int) -> bool:
+        are_kept = self.pool.are_kept(num_columns)
+        if not are_kept and self.pool.listener is not None:
+            self.pool.listener.streamed(self.pool.num_bytes(num_columns))
+        return are_kept
+
+    def _check_fits(self, num_columns: int) -> None:
+        needed = self.pool.num_bytes(num_columns)
+        available = devices.available_bytes(self.device)
+        if needed > available:
+            raise ResourceError(
+                f"The strategy needs the whole pool of {len(self.pool):,} × {num_columns} in "
+                f"memory, {devices.shown(needed)}, and {self.device} has "
+                f"{devices.shown(available)}. Let it choose from a part: strategy.subset_size="
+                f"{int(available // 2 // (4 * num_columns))}, or choose a strategy that reads the "
+                "pool in chunks, such as margin or bait_binary."
+            )
 
     @cached_property
     def _embeds_by_identity(self) -> bool:

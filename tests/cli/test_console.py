@@ -2,13 +2,15 @@
 
 import io
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from dal.cli import console as consoles
 from dal.cli import terminal
-from dal.cli.console import LiveProgress
+from dal.cli.console import LiveProgress, PoolProgress, bars
 from dal.experiment.curve import CycleResult
 from tests.cli.test_series import finished, series
 
@@ -103,3 +105,56 @@ def test_only_the_first_process_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert terminal.is_first_process()
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert not terminal.is_first_process()
+
+
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+def test_a_log_says_how_long_a_selection_will_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(consoles, "time", clock)
+    log = io.StringIO()
+    console = Console(file=log, width=80)
+    progress = bars(console)
+    shown = PoolProgress(console, progress, progress.add_task("selecting", note=""))
+    clock.now += 60  # a fit
+    for num in range(100, 1100, 100):  # a reading that is short
+        shown.read(num, 1000)
+        clock.now += 0.1
+    assert log.getvalue() == ""
+    for num in range(100, 1100, 100):
+        shown.read(num, 1000)
+        clock.now += 4
+    for num in range(64, 640, 64):
+        shown.chosen(num, 2000)
+        shown.read(500, 1000)  # no line: the steps are shown
+        clock.now += 12
+    assert log.getvalue().splitlines() == [
+        "400 of 1,000 rows, 0:00:24 left",
+        "700 of 1,000 rows, 0:00:12 left",
+        *(
+            f"{num} of 2,000 steps, {timedelta(seconds=round(12 * (2000 - num) / 64))} left"
+            for num in range(128, 640, 64)
+        ),
+    ]
+
+
+def test_a_terminal_shows_a_bar_while_a_pool_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    screen = Screen()
+    console = Console(file=screen, force_terminal=True, width=120)
+    with bars(console) as progress:
+        task = progress.add_task("selecting", total=None, note="", visible=False)
+        told = PoolProgress(console, progress, task)
+        progress.refresh()
+        assert "selecting" not in shown(screen)
+        told.read(300, 1000)
+        progress.refresh()
+    assert re.search(r"selecting.*300/1000", shown(screen))

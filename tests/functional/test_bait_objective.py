@@ -36,7 +36,7 @@ def test_terms_are_exact_after_every_step(
     inverse = problem.invert(NOBODY)
     terms, updates = candidate_terms(problem, inverse), Updates(problem, inverse, 2 * num)
     m = twin.m.clone()
-    v = fisher.embeddings(problem.features, problem.factors)
+    v = fisher.embeddings(problem.features[:], problem.factors)
     chosen: list[int] = []
     for position in range(0, 6 * num, 3):
         exact = updates.exact_terms(torch.tensor([1, position]))

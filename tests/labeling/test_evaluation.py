@@ -35,8 +35,3 @@ def test_folds_are_stratified(labels: list[int], num: int) -> None:
         assert own.min() >= 0
     sizes = torch.bincount(found[found >= 0], minlength=num)
     assert sizes.max() - sizes.min() <= 1
-
-
-def test_agreement_is_of_items_in_both_rounds() -> None:
-    assert evaluation.agreement({"a": "x"}, {"b": "x"}) is None
-    assert evaluation.agreement({"a": "x", "b": "y"}, {"a": "x", "b": "y", "c": "z"}) == 1

@@ -13,7 +13,7 @@ import torch
 
 from dal.data import Examples
 from dal.errors import ConfigError, DalError, DataError, RecordError
-from dal.labeling import folder as folder_module
+from dal.labeling import item_names
 from dal.labeling import predicted as predicted_module
 from dal.labeling.project import Project, Step
 from dal.runtime import files, locks
@@ -311,7 +311,7 @@ def test_records_are_plain(tmp_path: Path) -> None:
         name: sum(truth(known.id) == name for known in project(tmp_path).folder.taken)
         for name in sorted({truth(known.id) for known in project(tmp_path).folder.taken})
     }
-    assert folder_module.digest("a", 1) != folder_module.digest("a1")
+    assert item_names.digest("a", 1) != item_names.digest("a1")
 
 
 def test_the_head_is_kept_with_what_it_takes_to_use_it(tmp_path: Path) -> None:
@@ -330,7 +330,7 @@ def test_the_head_is_kept_with_what_it_takes_to_use_it(tmp_path: Path) -> None:
 
 
 def predicted_by_id(folder: Path) -> dict[str, str]:
-    found = predicted_module.read(folder)
+    found = predicted_module.read(folder, [f"card {row}" for row in range(SIZE)])
     assert found is not None
     return found
 
@@ -338,3 +338,54 @@ def predicted_by_id(folder: Path) -> dict[str, str]:
 def test_no_labels_in_a_new_project(tmp_path: Path) -> None:
     with pytest.raises(ConfigError):
         project(tmp_path).advance(5, strategy="bait_binary")
+
+
+class Unnamed(Cards):
+    """The same items without names: row numbers are their ids."""
+
+    def load(self) -> tuple[Examples, None]:
+        return Examples(super().load()[0].features), None
+
+
+def test_items_without_names_are_like_those_named_by_row_numbers(tmp_path: Path) -> None:
+    class Numbered(Cards):
+        def load(self) -> tuple[Examples, None]:
+            return Examples(super().load()[0].features, ids=[*map(str, range(SIZE))]), None
+
+    steps = []
+    for source, name in ((Unnamed(), "unnamed"), (Numbered(), "numbered")):
+        folder = tmp_path / name / "birds"
+        step = Project(folder, source, trainer=TRAINER, in_memory=False).advance(8, audit=3)
+        for _ in range(2):
+            assert step.round is not None
+            rows = [[item, CLASSES[int(item) % 3]] for item in step.round.ids]
+            text = "".join(",".join(row) + "\n" for row in [["id", "label"], *rows])
+            (tmp_path / "labels.csv").write_text(text)
+            project = Project(folder, source, trainer=TRAINER, in_memory=True)
+            step = project.advance(8, tmp_path / "labels.csv", audit=3)
+        steps.append(step)
+    assert steps[0].round == steps[1].round
+    assert steps[0].history == steps[1].history
+    items = (tmp_path / "unnamed" / "birds" / "items.jsonl").read_text()
+    assert items == f'{{"num_rows": {SIZE}}}\n'
+    trees = [tree(tmp_path / name) for name in ("unnamed", "numbered")]
+    for one in trees:
+        del one["birds/items.jsonl"]
+    assert trees[0] == trees[1]
+
+
+def test_a_list_of_row_numbers_becomes_a_number(tmp_path: Path) -> None:
+    """As an earlier version has written it; items that are gone are known by both."""
+    folder = tmp_path / "birds"
+    step = Project(folder, Unnamed(), trainer=TRAINER).advance(8)
+    (folder / "items.jsonl").write_text("".join(f'"{row}"\n' for row in range(SIZE)))
+    again = Project(folder, Unnamed(), trainer=TRAINER).advance(8)
+    assert not again.is_new
+    assert again.round == step.round
+    assert (folder / "items.jsonl").read_text() == f'{{"num_rows": {SIZE}}}\n'
+    (folder / "items.jsonl").write_text(f'{{"num_rows": {SIZE + 2}}}\n')
+    notes = Project(folder, Unnamed(), trainer=TRAINER).advance(8).notes
+    assert any(note.startswith("2 items are gone") for note in notes)
+    (folder / "items.jsonl").write_text('{"rows": 3}\n')
+    with pytest.raises(RecordError, match="items.jsonl is damaged"):
+        Project(folder, Unnamed(), trainer=TRAINER).advance(8)

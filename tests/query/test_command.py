@@ -231,3 +231,17 @@ def test_what_is_left_is_handed_out_until_all_is_labeled(command: Command, tmp_p
         assert (status, err) == (0, "")
         assert "No item is left to hand out." in out
         assert tree(tmp_path) == before
+
+
+def test_items_that_are_not_kept_in_memory(command: Command, tmp_path: Path) -> None:
+    begin(command, tmp_path)
+    (tmp_path / "cards").rename(tmp_path / "kept")
+    status, _, err = command(*FIRST, "in_memory=false")
+    assert (status, err) == (0, "")
+    fill_in(tmp_path / "cards" / "round_001" / "to_label.csv")
+    status, out, err = command(*ANSWERED)  # the project remembers the choice
+    assert (status, err) == (0, "")
+    assert "are read from the pool in each pass" in " ".join(out.split())
+    for name in ("to_label.csv", "predictions.parquet"):
+        kept, read = (tmp_path / p / "round_002" / name for p in ("kept", "cards"))
+        assert kept.read_bytes() == read.read_bytes()
