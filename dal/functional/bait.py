@@ -123,6 +123,7 @@ def select(
     Example:
         Without labels, the longest of equally uncertain examples says most:
 
+        >>> from dal.functional import fisher
         >>> features = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 3.0]])
         >>> factors = fisher.binary_factors(torch.full((3, 2), 0.5))
         >>> select(features, factors, features[:0], factors[:0], num=1)

@@ -43,6 +43,17 @@ def apply_valid(
         margin: Share of what P and Q were when computed that allows for their rounding.
 
     Memory: two numbers per row, and the products of a chunk.
+
+    Example:
+        >>> from dal.functional import bait_objective
+        >>> h, a = torch.tensor([[1.0], [0.5]]), torch.ones(2, 1, 1)
+        >>> problem = bait_objective.problem(h, a, h[:0], a[:0], num=1)
+        >>> terms = CandidateTerms(*torch.ones(2, 2, 1, 1), *torch.ones(2, 2))
+        >>> u, is_outside = torch.tensor([[0.5]]), torch.tensor([False, True])
+        >>> apply_valid(problem, terms, u, u, torch.tensor([0.5]), is_outside, margin=1e-6)
+        1
+        >>> terms.p.flatten()
+        tensor([0.7500, 0.9375])
     """
     num_rows, device = len(problem.features), problem.features.device
     size = CHUNK_ROWS.get(device.type, CHUNK_ROWS["cpu"])

@@ -66,7 +66,7 @@ def dual_bytes(sizes: Sizes, item_bytes: int) -> int:
 
     Example:
         >>> round(dual_bytes(Sizes(10_000, 384, 1000, 2, 1000, 1000), 4) / 2**30)
-        5
+        7
     """
     n, rank = sizes.num_pool + sizes.num_labeled, sizes.rank
     row = sizes.num_features + sizes.num_classes * rank

@@ -171,7 +171,7 @@ def combination(features: Tensor, factors: Tensor, coefficients: Tensor) -> Tens
         ``(KD, s)``. Memory: that, and 2·N·K·s entries.
 
     Example:
-        >>> combination(torch.tensor([[1.0, 2.0]]), torch.ones(1, 1, 1), torch.ones(1, 1, 1)).tolist()
+        >>> combination(torch.tensor([[1.0, 2.0]]), *torch.ones(2, 1, 1, 1)).tolist()
         [[1.0], [2.0]]
     """
     products = torch.bmm(factors, coefficients).transpose(0, 1)  # (N, K, s) -> (K, N, s)
