@@ -6,7 +6,6 @@ from dal.data.rows import rows_of_type
 from dal.errors import ConfigError, ResourceError
 from dal.functional import bait, bait_diagonal, fisher
 from dal.functional.bait_objective import Hyperparameters
-from dal.functional.rows import Rows
 from dal.runtime import devices
 from dal.strategies.query import Query
 from dal.strategies.strategy import Selection, Strategy, floating_type
@@ -62,10 +61,9 @@ class Bait(FisherStrategy):
             ResourceError: If the device has too little memory.
         """
         labeled_factors = self.factors(query.labeled_probs.to(self.dtype))
-        rows = rows_of_type(query.embedding_rows, self.dtype)
-        self._check_memory(query, rows, *labeled_factors.shape[1:])
+        self._check_memory(query, *labeled_factors.shape[1:])
         selected = bait.select(
-            rows,
+            rows_of_type(query.embedding_rows, self.dtype),
             query.map_pool(lambda probs: self.factors(probs.to(self.dtype))),
             query.labeled_embeddings.to(self.dtype),
             labeled_factors,
@@ -75,8 +73,7 @@ class Bait(FisherStrategy):
         )
         return Selection(selected.positions, selected.gains)
 
-    def _check_memory(self, query: Query, rows: Rows, num_classes: int, rank: int) -> None:
-        are_kept = isinstance(rows, Tensor)
+    def _check_memory(self, query: Query, num_classes: int, rank: int) -> None:
         fixed, per_row = bait.peak_entries(
             query.embedding_size,
             num_classes,
@@ -84,7 +81,7 @@ class Bait(FisherStrategy):
             len(query.labeled),
             query.num,
             self.hyperparameters.oversample,
-            are_kept,
+            are_kept=query.pool.are_kept(query.embedding_size),
         )
         num_rows, entry = len(query.pool), self.dtype.itemsize
         scratch = bait.NUM_CHUNKS * fisher.scratch_bytes(query.device)
