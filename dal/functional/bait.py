@@ -125,7 +125,7 @@ def select(
 
         >>> from dal.functional import fisher
         >>> features = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 3.0]])
-        >>> factors = fisher.binary_factors(torch.full((3, 2), 0.5))
+        >>> factors = torch.full((3, 1, 1), 0.5)
         >>> select(features, factors, features[:0], factors[:0], num=1)
         Selection(positions=tensor([2]), gains=tensor([0.5769]))
     """

@@ -12,7 +12,6 @@ from dal.errors import ConfigError, ResourceError, did_you_mean
 from dal.functional import bait, bait_cost, bait_diagonal, bait_dual, bait_objective, fisher
 from dal.functional.bait_cost import Sizes
 from dal.functional.bait_objective import Hyperparameters
-from dal.functional.rows import Rows
 from dal.runtime import devices
 from dal.strategies.query import Query
 from dal.strategies.strategy import Selection, Strategy, floating_type
@@ -116,10 +115,9 @@ class Bait(FisherStrategy):
             ResourceError: If the device has too little memory.
         """
         labeled_factors = self.factors(query.labeled_probs.to(self.dtype))
-        rows = rows_of_type(query.embedding_rows, self.dtype)
-        form = self._choose_form(query, rows, *labeled_factors.shape[1:])
+        form = self._choose_form(query, *labeled_factors.shape[1:])
         selected = FORMS[form].select(
-            rows,
+            rows_of_type(query.embedding_rows, self.dtype),
             query.map_pool(lambda probs: self.factors(probs.to(self.dtype))),
             query.labeled_embeddings.to(self.dtype),
             labeled_factors,
@@ -130,7 +128,7 @@ class Bait(FisherStrategy):
         derived: dict[str, float | int | str] = {"form": form} if len(self.forms) > 1 else {}
         return Selection(selected.positions, selected.gains, derived)
 
-    def _choose_form(self, query: Query, rows: Rows, num_classes: int, rank: int) -> str:
+    def _choose_form(self, query: Query, num_classes: int, rank: int) -> str:
         """The form that computes the selection: of those that fit, the one with least to do."""
         num_pool, available = len(query.pool), devices.available_bytes(query.device)
         sizes = Sizes(
@@ -141,7 +139,7 @@ class Bait(FisherStrategy):
             len(query.labeled),
             query.num,
             self.hyperparameters.oversample,
-            isinstance(rows, Tensor),
+            query.pool.are_kept(query.embedding_size),
         )
         scratch = bait.NUM_CHUNKS * fisher.scratch_bytes(query.device)
 

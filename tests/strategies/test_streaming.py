@@ -49,7 +49,6 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (data_rows, clustering, representatives):
         monkeypatch.setattr(module, "CHUNK_ROWS", CHUNK_ROWS)
     monkeypatch.setattr(fisher, "SCRATCH_BYTES", {"cpu": 4 * 16 * CHUNK_ROWS})
-    monkeypatch.setattr(bait_blocks, "CHUNK_ROWS", {"cpu": CHUNK_ROWS})
     monkeypatch.setattr(bait, "SHORTLIST_ROWS", CHUNK_ROWS // 2)
     monkeypatch.setattr(bait_blocks, "CHUNK_ROWS", {"cpu": CHUNK_ROWS})
     # As for large pools.
