@@ -181,7 +181,7 @@ def problem(num, num_features, num_classes, num_labeled):
     return h[num_labeled:], a[num_labeled:], h[:num_labeled], a[:num_labeled]
 
 num_pool, num_features, num_classes, num_labeled, num = {case}
-bait_dual.select(*problem(1500, 8, 3, 4), 2)  # what the first call alone takes
+bait_dual.select(*problem(300, 8, 3, 4), 2)  # what the first call alone takes
 cpu = torch.device("cpu")
 before = devices.peak_bytes(cpu)
 bait_dual.select(*problem(num_pool, num_features, num_classes, num_labeled), num)
