@@ -81,6 +81,12 @@ def train(cfg: DictConfig, console: Console) -> "LearningCurve":
             "whole series. Run them one by one, or with trainer.devices=1."
         )
     console.quiet = console.quiet or not loop.processes.is_first
+    if loop.processes.num > 1 and not parts["strategy"].is_shared:
+        console.print(
+            f"{cfg.strategy_name} selects from all rows in each of {loop.processes.num} processes: "
+            "it does not share them.",
+            soft_wrap=True,
+        )
     with live:
         num_before = None
         for result in loop.cycles():

@@ -12,6 +12,7 @@ from dal.runtime import devices, memory_maps
 
 CHUNK_ROWS = 1 << 14  # 25 MiB of float32 at D = 384
 FEW_ROWS = 1 << 7  # whose pages are given back one by one, and not all between them
+GATHERED_ROWS = 1 << 11  # of a memory map, each with the 64 KiB around it that are mapped too
 KEPT_SHARE = 0.5  # of the memory that is available, for features that are kept there
 
 
@@ -86,14 +87,26 @@ class FeatureRows:
         source = self.features[first : last + 1]
         if len(source) == len(indices) and bool((indices.diff() == 1).all()):
             found = source.to(self.device, torch.float32, copy=True)
+            memory_maps.release(source)
+        elif memory_maps.is_mapped(self.features):
+            found = self._gather(indices)
         else:
             found = self.features[indices].to(self.device, torch.float32)
-        if len(indices) <= FEW_ROWS:
-            for index in indices.tolist():
-                memory_maps.release(self.features[index : index + 1])
-        else:
-            memory_maps.release(source)
         return found if self.scale == 1 else found.mul_(self.scale)
+
+    def _gather(self, indices: Tensor) -> Tensor:
+        """Rows of a memory map, of which each brings some pages with it: a few rows at a time."""
+        found = torch.empty(len(indices), self.num_features, device=self.device)
+        for rows, part in zip(
+            found.split(GATHERED_ROWS), indices.split(GATHERED_ROWS), strict=True
+        ):
+            rows.copy_(self.features[part])
+            if len(part) <= FEW_ROWS:
+                for index in part.tolist():
+                    memory_maps.release(self.features[index : index + 1])
+            else:
+                memory_maps.release(self.features[int(part.min()) : int(part.max()) + 1])
+        return found
 
     def chunks(self, size: int = CHUNK_ROWS) -> Iterator[Tensor]:
         """The rows in order, ``size`` at a time: ``(<= size, D)``, float32."""

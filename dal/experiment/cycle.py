@@ -18,6 +18,7 @@ from dal import randomness
 from dal.data import ALDataModule
 from dal.data.batches import EpochBatches
 from dal.errors import ConfigError, DataError
+from dal.functional import sharding
 from dal.runtime import devices, trainers
 from dal.runtime.processes import SkipGradientSync
 from dal.strategies import Query, Selection, Strategy
@@ -70,6 +71,7 @@ class SelectAfterFit(L.Callback):
             num=self.num,
             generator=self.generator,
             refit=self.refit,
+            shares=sharding.ALONE if trainer.world_size == 1 else sharding.ProcessShares(device),
         )
         is_training = pl_module.training
         pl_module.eval()

@@ -15,8 +15,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dal.functional import distances, lazy, sampling
+from dal.functional import distances, lazy, sampling, sharding
 from dal.functional.rows import Rows
+from dal.functional.sharding import Shares
 
 CHUNK_ROWS = 1 << 13  # 25 MiB of float64 at D = 384
 
@@ -43,6 +44,7 @@ def select(
     num: int,
     generator: torch.Generator,
     report: Callable[[int, int], None] | None = None,
+    shares: Shares = sharding.ALONE,
 ) -> Selection:
     """Rows chosen one after the other, each the farthest from its nearest centre.
 
@@ -50,11 +52,13 @@ def select(
     to the mean. Ties go to the lower position. Distances are exact in float64.
 
     Args:
-        features: Of the pool, ``(U, D)``, floating point; read once, and single rows after that.
+        features: Of the pool, ``(U, D)``, floating point; read once, and single rows after that. Of
+            several processes, each has those of its own share: U rows are all of them together.
         labeled_features: ``(L, D)``, L at least 0.
         num: How many rows to choose, in [1, U].
         generator: Of the uniform rest; on the CPU.
         report: Is told after each row how many are chosen, and of how many.
+        shares: The processes that select together, each with whole chunks of CHUNK_ROWS rows.
 
     Raises:
         ValueError: If ``num`` is out of range.
@@ -67,7 +71,9 @@ def select(
         Selection(positions=tensor([2, 1]), distances=tensor([8., 3.], dtype=torch.float64), \
 num_uniform=0)
     """
-    num_rows, num_labeled = len(features), len(labeled_features)
+    sizes = shares.gathered(torch.tensor([len(features)])).tolist()
+    num_rows, offset = sum(sizes), sum(sizes[: shares.rank])
+    num_labeled = len(labeled_features)
     if not 1 <= num <= num_rows:
         raise ValueError(f"Expected `num` in [1, {num_rows}], got {num}.")
     centres = torch.empty(
@@ -78,13 +84,16 @@ num_uniform=0)
     at_choice = torch.full((num,), torch.nan, dtype=torch.float64)
     chosen: list[int] = []
     if num_labeled == 0:
-        to_mean = _distances_to_mean(features)
-        chosen.append(int(to_mean.argmin()))
-        at_choice[0] = to_mean[chosen[0]]
-        centres[0], num_centres = _row(features, chosen[0]), 1
+        nearness = -_distances_to_mean(features, num_rows, shares)
+        row = int(nearness.argmax()) if len(features) else 0
+        value = float(nearness[row]) if len(features) else -torch.inf
+        owner, first, value = shares.highest(row + offset, value)
+        chosen.append(first)
+        at_choice[0] = -value
+        centres[0], num_centres = _row(features, first - offset, owner, shares), 1
     nearest = distances.nearest(features, centres[:num_centres])  # (U,)
-    num_seen = torch.full((num_rows,), num_centres, device=features.device)  # (U,)
-    nearest[chosen] = -torch.inf
+    num_seen = torch.full_like(nearest, num_centres, dtype=torch.int64)  # (U,)
+    nearest[[row - offset for row in chosen if 0 <= row - offset < len(nearest)]] = -torch.inf
 
     def update(rows: Tensor) -> None:
         # The centres that some of the rows have seen change nothing: a minimum is idempotent.
@@ -95,13 +104,15 @@ num_uniform=0)
     while len(chosen) < num:
         # What coincides with a centre is not stale: no distance falls below 0.
         is_stale = (num_seen < num_centres) & (nearest > 0)
-        row, distance = lazy.highest(nearest, is_stale, update)
+        own, distance = lazy.highest(nearest, is_stale, update) if len(nearest) else (0, -torch.inf)
+        owner, row, distance = shares.highest(own + offset, distance)
         if distance == 0:
             break
         at_choice[len(chosen)] = distance
         chosen.append(row)
-        nearest[row] = -torch.inf
-        centres[num_centres] = _row(features, row)
+        if owner == shares.rank:
+            nearest[own] = -torch.inf
+        centres[num_centres] = _row(features, row - offset, owner, shares)
         num_centres += 1
         if report is not None:
             report(len(chosen), num)
@@ -109,13 +120,19 @@ num_uniform=0)
     return Selection(positions, at_choice, num - len(chosen))
 
 
-def _row(features: Rows, row: int) -> Tensor:
-    return features[slice(row, row + 1)][0]
+def _row(features: Rows, row: int, owner: int, shares: Shares) -> Tensor:
+    """A row of the process ``owner``, there the number ``row`` of its share, in all processes."""
+    if owner != shares.rank:
+        found = torch.empty(features.shape[1], dtype=features.dtype, device=features.device)
+    else:
+        found = features[slice(row, row + 1)][0]
+    return shares.row_of(owner, found)
 
 
-def _distances_to_mean(features: Rows) -> Tensor:
-    """Of every row, ``(N,)``, float64; the rows are read twice."""
+def _distances_to_mean(features: Rows, num_rows: int, shares: Shares) -> Tensor:
+    """Of every row to the mean of all, ``(N,)``, float64; the rows are read twice."""
     parts = [slice(start, start + CHUNK_ROWS) for start in range(0, len(features), CHUNK_ROWS)]
-    total = torch.stack([features[part].sum(0, dtype=torch.float64) for part in parts]).sum(0)
-    mean = total / len(features)  # (D,)
-    return torch.cat([distances.between(features[part], mean) for part in parts])
+    none = torch.empty(0, features.shape[1], dtype=torch.float64, device=features.device)
+    sums = [features[part].sum(0, dtype=torch.float64)[None] for part in parts]
+    mean = shares.gathered(torch.cat([none, *sums])).sum(0) / num_rows  # (D,)
+    return torch.cat([none[:, 0], *(distances.between(features[part], mean) for part in parts)])

@@ -163,7 +163,7 @@ class ProbsQuery(Query):
         return self.probs.shape[1]
 
     def _logits(self, rows: FeatureRows) -> Iterator[Tensor]:
-        for indices in rows.indices.split(self._chunk_rows):
+        for indices in rows.indices.split(self.chunk_rows):
             # Their softmax are the probabilities again; of 0, the smallest number stays.
             yield self.probs[indices].clamp_min(torch.finfo(torch.float32).tiny).log()
 

@@ -1,8 +1,9 @@
 """The processes of one run, one for each device, which Lightning numbers by rank.
 
-Every process has all data and does the whole computation: a head takes a fraction of a second to
-fit, less than it would take to share the work. What must not differ is the state: the first process
-alone reads and writes the run directory, and the others continue with what it read and selected.
+Every process has all data and fits every head: that takes a fraction of a second, less than it
+would take to share the work. Some strategies share the rows of the pool
+(:mod:`dal.functional.sharding`). What must not differ is the state: the first process alone reads
+and writes the run directory, and the others continue with what it read and selected.
 """
 
 import os

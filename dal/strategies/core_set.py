@@ -2,6 +2,8 @@
 
 from typing import ClassVar
 
+import torch
+
 from dal.functional import k_centers
 from dal.strategies.query import Query
 from dal.strategies.strategy import Need, Selection, Strategy
@@ -21,6 +23,7 @@ class CoreSet(Strategy):
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset()
+    is_shared: ClassVar[bool] = True
 
     def select(self, query: Query) -> Selection:
         """Without labels the first is the example nearest to the mean of the pool.
@@ -28,12 +31,17 @@ class CoreSet(Strategy):
         Scores are distances to the nearest centre when each was chosen; to the mean for that first
         one; NaN for those drawn uniformly, once all that is left coincides with a centre.
         """
+        own = query.shares.own(len(query.pool), k_centers.CHUNK_ROWS)
+        part = query
+        if query.shares.num > 1:
+            part = query.restricted_to(torch.arange(own.start, own.stop))
         selected = k_centers.select(
-            query.feature_rows,
+            part.feature_rows,
             query.labeled_features,
             query.num,
             query.generator,
             query.report,
+            query.shares,
         )
         derived = {"num_uniform": selected.num_uniform}
         return Selection(selected.positions, selected.distances, derived)

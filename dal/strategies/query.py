@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from dal.data.rows import FeatureRows, MappedRows
 from dal.errors import ConfigError, DataError, ResourceError
+from dal.functional import sharding
 from dal.functional.rows import Rows
 from dal.runtime import devices
 
@@ -46,6 +47,7 @@ class Query:
         refit: Fits a new head, of the configuration of ``head``, to some of the labeled rows, given
             as positions in ``labeled``, ``(M,)``, int64, on the CPU; it returns it in evaluation
             mode, on ``device``. Equal positions give equal heads. None if there is no way to.
+        shares: The processes that answer the same query together, each for a share of the pool.
     """
 
     pool: FeatureRows
@@ -56,6 +58,7 @@ class Query:
     generator: torch.Generator
     known_classes: int | None = None
     refit: Callable[[Tensor], nn.Module] | None = None
+    shares: sharding.Shares = sharding.ALONE
 
     @property
     def device(self) -> torch.device:
@@ -238,8 +241,7 @@ class Query:
             function: Maps probabilities ``(M, K)`` to ``(M, ...)`` without mixing rows.
 
         Returns:
-            ``(U, ...)``. The probabilities are not kept: a million rows of a thousand classes
-            would take 4 GB.
+            ``(U, ...)``. The probabilities are not kept.
         """
         return self.map_pool_logits(lambda logits: function(logits.softmax(-1)))
 
@@ -308,7 +310,7 @@ class Query:
                 return drawn
 
         # As many rows as there are logits for, so that S samples take no more memory than one.
-        chunk_rows = max(1, self._chunk_rows // num_samples)
+        chunk_rows = max(1, self.chunk_rows // num_samples)
         return self._joined(
             function(samples(rows))
             for features in self._chunks(self.pool)
@@ -347,7 +349,8 @@ class Query:
         return torch.empty(0, self.pool.num_features, device=self.device)
 
     @property
-    def _chunk_rows(self) -> int:
+    def chunk_rows(self) -> int:
+        """How many rows of the pool are read and computed at a time."""
         size = min(CHUNK_LOGITS // self.num_classes, CHUNK_FEATURES // self.pool.num_features)
         return max(MIN_CHUNK_ROWS, size)
 
@@ -377,8 +380,7 @@ class Query:
     def _chunks(self, rows: FeatureRows) -> Iterator[Tensor]:
         """Features of some rows, ``(M, D)``, read again only if they have not been kept."""
         is_kept = rows is self.pool and "pool_features" in vars(self)
-        size = self._chunk_rows
-        yield from self.pool_features.split(size) if is_kept else rows.chunks(size)
+        yield from (self.pool_features.split if is_kept else rows.chunks)(self.chunk_rows)
 
     def _logits(self, rows: FeatureRows) -> Iterator[Tensor]:
         if len(rows) == 0:

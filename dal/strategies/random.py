@@ -13,6 +13,7 @@ class Random(Strategy):
     """Uniform without replacement. Reads no features; takes the arguments of :class:`Strategy`."""
 
     needs: ClassVar[frozenset[Need]] = frozenset()
+    is_shared: ClassVar[bool] = True  # there is nothing to share
 
     def select(self, query: Query) -> Tensor:
         """The start of a permutation of the pool."""

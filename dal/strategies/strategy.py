@@ -51,12 +51,15 @@ class Strategy(ABC):
     Attributes:
         needs: What a query must have. ``Need.HEAD`` unless a subclass says otherwise; an
             instance says it where its arguments decide.
+        is_shared: Whether several processes share the rows of the pool among them, as
+            ``query.shares`` says. If not, each of them selects from all rows.
 
     Raises:
         ConfigError: If ``subset_size`` is below 1.
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({Need.HEAD})
+    is_shared: ClassVar[bool] = False
     subset_size: int | None = None
 
     def __init__(self, subset_size: int | None = None) -> None:

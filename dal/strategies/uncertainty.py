@@ -3,7 +3,13 @@
 Memory: one chunk of probabilities at a time.
 """
 
-from dal.functional import ranking, uncertainty
+from collections.abc import Callable
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from dal.functional import sharding, uncertainty
 from dal.strategies.query import Query
 from dal.strategies.strategy import Selection, Strategy
 
@@ -17,11 +23,12 @@ class Margin(Strategy):
         Bahri et al. (2022), "Is margin all you need?", section 2.
     """
 
+    is_shared: ClassVar[bool] = True
+
     def select(self, query: Query) -> Selection:
         """Ties go to the lower position; the scores are the margins."""
-        margins = query.map_pool(uncertainty.margin)
-        positions = ranking.lowest(margins, query.num)
-        return Selection(positions, margins[positions])
+        own, margins = _own_scores(query, uncertainty.margin)
+        return Selection(*sharding.lowest(margins, query.num, own.start, query.shares))
 
 
 class Entropy(Strategy):
@@ -33,11 +40,11 @@ class Entropy(Strategy):
         Settles (2009), "Active learning literature survey", section 3.1.
     """
 
+    is_shared: ClassVar[bool] = True
+
     def select(self, query: Query) -> Selection:
         """Ties go to the lower position; the scores are the entropies."""
-        entropies = query.map_pool(uncertainty.entropy)
-        positions = ranking.highest(entropies, query.num)
-        return Selection(positions, entropies[positions])
+        return _highest(query, uncertainty.entropy)
 
 
 class LeastConfidence(Strategy):
@@ -49,8 +56,22 @@ class LeastConfidence(Strategy):
         Settles (2009), "Active learning literature survey", section 3.1.
     """
 
+    is_shared: ClassVar[bool] = True
+
     def select(self, query: Query) -> Selection:
         """Ties go to the lower position; the scores are the least confidences."""
-        doubts = query.map_pool(uncertainty.least_confidence)
-        positions = ranking.highest(doubts, query.num)
-        return Selection(positions, doubts[positions])
+        return _highest(query, uncertainty.least_confidence)
+
+
+def _highest(query: Query, function: Callable[[Tensor], Tensor]) -> Selection:
+    own, scores = _own_scores(query, function)
+    positions, lowest = sharding.lowest(-scores, query.num, own.start, query.shares)
+    return Selection(positions, -lowest)
+
+
+def _own_scores(query: Query, function: Callable[[Tensor], Tensor]) -> tuple[slice, Tensor]:
+    """The rows of this process, and what a function gives of their probabilities."""
+    own = query.shares.own(len(query.pool), query.chunk_rows)
+    if query.shares.num > 1:
+        query = query.restricted_to(torch.arange(own.start, own.stop))
+    return own, query.map_pool(function)

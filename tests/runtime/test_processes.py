@@ -78,9 +78,10 @@ def test_ranks_agree_with_each_other_and_with_one_device(folder: Path) -> None:
     assert picks == {(folder / "picks_one_0.txt").read_text()}
     lines = out.splitlines()
     assert lines[0] == "three watched seed 0 in outputs/three/watched/seed_0"  # once
-    assert [line.split(":")[0] for line in lines[1:6]] == [f"cycle {n}/5" for n in range(1, 6)]
-    assert lines[6].split() == ["labels", "50"]  # the result, once, and nothing else
-    assert len(lines) == 12, out
+    assert lines[1].startswith("watched selects from all rows in each of 3 processes")
+    assert [line.split(":")[0] for line in lines[2:7]] == [f"cycle {n}/5" for n in range(1, 6)]
+    assert lines[7].split() == ["labels", "50"]  # the result, once, and nothing else
+    assert len(lines) == 13, out
 
 
 def test_a_failing_rank_ends_all_and_the_run_resumes(folder: Path) -> None:

@@ -1,0 +1,102 @@
+"""Processes that share the rows of a pool select what one process selects."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+
+from dal import strategies
+from dal.bench.select import Problem, draw_features, make_query
+from dal.functional import k_centers, sharding
+from dal.strategies import query as queries
+
+ROOT = Path(__file__).parents[2]
+PROBLEM = Problem(1000, 5, 20, 30)
+CHUNK_ROWS = 256
+
+
+def selections(num_processes: int) -> dict[str, Any]:
+    """Positions and scores of every strategy that shares the rows, with and without labels."""
+    queries.CHUNK_LOGITS = queries.MIN_CHUNK_ROWS = k_centers.CHUNK_ROWS = CHUNK_ROWS
+    features = draw_features(PROBLEM, 16)
+    features[300:340] = features[600:640]  # ties of rows of two processes
+    features[800:] = features[900]
+    shares = sharding.ALONE if num_processes == 1 else sharding.ProcessShares()
+    found = {}
+    for num_labeled in (20, 0):
+        problem = PROBLEM._replace(num_labeled=num_labeled, pool=1020 - num_labeled)
+        for name, known in strategies.BY_NAME.items():
+            if known.is_shared and known.needs <= ({*strategies.Need} if num_labeled else set()):
+                query = make_query(problem, features, torch.device("cpu"), in_memory=False)
+                for num in (30, 1000):
+                    selected = known()(replace(query, num=num, shares=shares))
+                    scores = () if selected.scores is None else selected.scores.nan_to_num()
+                    key = f"{name}, {num} of {problem.pool}"
+                    found[key] = [selected.positions.tolist(), list(map(float, scores))]
+    return found
+
+
+@pytest.fixture(scope="module")
+def expected() -> dict[str, Any]:
+    done = subprocess.run(command(), env=environment(0, 1, 0), capture_output=True, check=True)
+    return dict(json.loads(done.stdout))
+
+
+def command() -> list[str]:
+    return [sys.executable, "-m", "tests.strategies.test_sharding"]
+
+
+def environment(rank: int, num: int, port: int) -> dict[str, str]:
+    own: dict[str, object] = {
+        "RANK": rank,
+        "WORLD_SIZE": num,
+        "MASTER_PORT": port,
+        "OMP_NUM_THREADS": 1,
+    }
+    own |= {"MASTER_ADDR": "127.0.0.1", "PYTHONPATH": ROOT}
+    return os.environ | {key: str(value) for key, value in own.items()}
+
+
+@pytest.mark.parametrize("num", [2, 3])
+def test_processes_select_what_one_selects(num: int, expected: dict[str, Any]) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    running = [
+        subprocess.Popen(command(), env=environment(rank, num, port), stdout=subprocess.PIPE)
+        for rank in range(num)
+    ]
+    outputs = [process.communicate(timeout=200)[0] for process in running]
+    assert {key.partition(",")[0] for key in expected} == {
+        *("random", "margin", "entropy", "least_confidence", "core_set")
+    }
+    for output in outputs:
+        assert json.loads(output) == expected
+
+
+def test_shares_are_whole_chunks() -> None:
+    for num, num_rows, chunk_rows in ((3, 1000, 256), (2, 10, 4), (5, 8, 4), (4, 0, 4)):
+        shares = [sharding.Shares() for _ in range(num)]
+        for rank, one in enumerate(shares):
+            one.num, one.rank = num, rank
+        parts = [one.own(num_rows, chunk_rows) for one in shares]
+        rows = [row for part in parts for row in range(part.start, part.stop)]
+        assert rows == [*range(num_rows)]
+        assert all(part.start % chunk_rows == 0 or part.start == num_rows for part in parts)
+
+
+if __name__ == "__main__":
+    num_processes = int(os.environ["WORLD_SIZE"])
+    if num_processes > 1:
+        dist.init_process_group("gloo")
+    print(json.dumps(selections(num_processes)))
+    if num_processes > 1:
+        dist.destroy_process_group()
