@@ -30,7 +30,7 @@ def main() -> None:
                 outputs.append(run([sys.executable, "-c", block], folder, "the Python code"))
             elif language == "bash":
                 for line in block.splitlines():
-                    command = line.partition("  #")[0].removeprefix(INSTALL)
+                    command = line.partition("  #")[0].rstrip().removeprefix(INSTALL)
                     if not command.startswith("pip ") and not NEEDS_FILES.search(command):
                         outputs.append(run(["bash", "-c", command], folder, command))
             else:

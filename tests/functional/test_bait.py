@@ -15,7 +15,7 @@ from tests.functional.random_problems import RandomProblem, draw, each_factor, p
 
 
 @each_factor
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(drawn=problems, num=st.integers(1, 4), reduction=st.sampled_from(["mean", "sum"]))
 def test_selects_what_explicit_matrices_select(
     factor: str, drawn: RandomProblem, num: int, reduction: str

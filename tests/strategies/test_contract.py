@@ -9,7 +9,7 @@ from functools import cache
 import pytest
 import torch
 from hydra.utils import instantiate
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from torch import Tensor, nn
@@ -70,6 +70,7 @@ def test_a_name_leads_from_the_yaml_to_the_class() -> None:
 
 
 @each_strategy
+@settings(max_examples=40)
 @given(st.integers(1, 40), st.integers(0, 500), st.integers(2, 6), st.data())
 def test_positions_are_distinct_and_in_the_pool(
     name: str, size: int, seed: int, num_classes: int, data: st.DataObject
