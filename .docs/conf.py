@@ -40,7 +40,7 @@ napoleon_use_rtype = False
 # Every name in a docstring has to lead somewhere, apart from those of other packages.
 nitpicky = True
 OTHERS = "abc|collections|enum|lightning|numpy|np|pandas|pathlib|pd|PIL|torch|torchmetrics|L|nn"
-nitpick_ignore_regex = [("py:.*", rf"(list\[~)?({OTHERS})\..*"), ("py:class", r".*\.T")]
+nitpick_ignore_regex = [("py:.*", rf"(list\[~)?({OTHERS})\..*"), ("py:class", r".*\.T|Tokenizer")]
 
 
 def resolve_by_ending(app, env, node, contnode):

@@ -52,9 +52,16 @@ def primal_bytes(sizes: Sizes, item_bytes: int) -> int:
         >>> round(primal_bytes(Sizes(10_000, 384, 1000, 2, 1000, 1000), 4) / 2**30)
         3994
     """
-    num_pool, *others = sizes
-    fixed, per_pool_row = bait.peak_entries(*others)
-    return item_bytes * (fixed + per_pool_row * num_pool)
+    fixed, per_pool_row = bait.peak_entries(
+        sizes.num_features,
+        sizes.num_classes,
+        sizes.rank,
+        sizes.num_labeled,
+        sizes.num,
+        sizes.oversample,
+        sizes.are_kept,
+    )
+    return item_bytes * (fixed + per_pool_row * sizes.num_pool)
 
 
 def dual_bytes(sizes: Sizes, item_bytes: int) -> int:

@@ -112,7 +112,7 @@ class Query:
 
     @cached_property
     def feature_rows(self) -> Rows:
-        """The same, to be read in parts: :attr:`pool_features` only if they should be kept."""
+        """The same, to be read in parts; :attr:`pool_features` only if they should be kept."""
         return self.pool_features if self._are_kept(self.pool.num_features) else self.pool
 
     @cached_property
