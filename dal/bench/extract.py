@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.table import Table
 
-from dal.bench.timing import in_turns, positive
+from dal.bench.timing import in_turns, positive, print_table
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from dal.extraction import Backbone, Encoder, Transform
+    from dal.extraction import Backbone, Encoder, Items, Network, Transform
     from dal.extraction.images.backbone import ImageEncoder
 
 HELP = "features from JPEG files, against bare forward passes over tensors in memory"
@@ -49,17 +48,20 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, object]:
 
     The network has random weights, and by default the shape of a DINOv2 ViT-S/14.
     """
+    from dal.data import ImageFolder
+
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         backbone = _backbone(folder / "weights", args.hidden, args.layers)
         _write_images(folder / "images" / "train" / "class", args.images)
+        items = ImageFolder(folder / "images")
         encoder = backbone.load()
         device = place(encoder, args.accelerator)
         ready = _ready(folder / "images", encoder.transform, args.batch_size)
         bare, ours = in_turns(
             [
                 ("bare forward passes", partial(_forward, encoder, ready, args.images)),
-                ("dal, files to cache", partial(_extract, folder, backbone, args)),
+                ("dal, files to cache", partial(extract, items, folder, backbone, args)),
             ],
             args.repeat,
             console,
@@ -71,13 +73,9 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, object]:
         f"{args.layers} layers, batches of {args.batch_size} on {device}; {args.repeat} runs in "
         f"turns\nOne process decodes {decoding:,.0f} images/s."
     )
-    table = Table(box=None, pad_edge=False)
-    table.add_column("")
-    for column in ("median s", "min s", "max s", "images/s", "share of bare"):
-        table.add_column(column, justify="right")
-    for timing, shown in ((bare, "1"), (ours, f"{ratio:.2f}")):
-        table.add_row(timing.name, *timing.cells, f"{args.images / timing.median:,.1f}", shown)
-    console.print(table)
+    rates = [f"{args.images / timing.median:,.1f}" for timing in (bare, ours)]
+    columns = {"images/s": rates, "share of bare": ["1", f"{ratio:.2f}"]}
+    print_table([bare, ours], columns, console)
     return {
         "images": args.images,
         "batch_size": args.batch_size,
@@ -155,8 +153,9 @@ def _forward(network: "ImageEncoder", ready: "Tensor", num_images: int) -> None:
             network.model(pixel_values=batch).pooler_output.float().cpu()
 
 
-def _extract(folder: Path, backbone: "Backbone", args: argparse.Namespace) -> None:
-    from dal.data import Embedded, ImageFolder
+def extract(items: "Items", folder: Path, backbone: "Network", args: argparse.Namespace) -> None:
+    """Computes the features of train into a cache of its own, with the options of this bench."""
+    from dal.data import Embedded
     from dal.extraction import FeatureCache, FeatureExtractor
     from dal.runtime.trainers import DEFAULT_TRAINER
 
@@ -168,7 +167,7 @@ def _extract(folder: Path, backbone: "Backbone", args: argparse.Namespace) -> No
             batch_size=args.batch_size,
             num_workers=args.workers,
         )
-        Embedded(ImageFolder(folder / "images"), extractor).entry("train")
+        Embedded(items, extractor).entry("train")
 
 
 def _decode(images: Path, transform: "Transform") -> float:

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.table import Table
 
-from dal.bench.extract import place
-from dal.bench.timing import in_turns, positive
+from dal.bench.extract import extract, place
+from dal.bench.timing import in_turns, positive, print_table
 
 if TYPE_CHECKING:
-    from dal.extraction import TextBackbone
+    from dal.extraction import Items
     from dal.extraction.texts.backbone import TextEncoder
 
 HELP = "features from a table of texts, against bare forward passes over the same batches"
@@ -50,22 +49,24 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, object]:
 
     By default the network has random weights, and the shape of all-MiniLM-L6-v2.
     """
+    from dal.data import TextFile
     from dal.extraction import TextBackbone
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         file = args.file or _write_texts(folder / "texts.csv", args.texts)
+        items = TextFile(file, label_column=None, splits={"train": "train", "test": None})
         weights = args.weights or _write_network(folder / "weights", args.hidden, args.layers)
         backbone = TextBackbone(weights=weights)
         encoder = backbone.load()
         device = place(encoder, args.accelerator)
-        batches = _batches(file, encoder, args.batch_size)
+        batches = _batches(items, encoder, args.batch_size)
         num = sum(len(batch["input_ids"]) for batch in batches)
         padding = _padding(batches)
         bare, ours = in_turns(
             [
                 ("bare forward passes", partial(_forward, encoder, batches)),
-                ("dal, file to cache", partial(_extract, file, folder, backbone, args)),
+                ("dal, file to cache", partial(extract, items, folder, backbone, args)),
             ],
             args.repeat,
             console,
@@ -75,13 +76,9 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, object]:
         f"{num:,} texts, batches of {args.batch_size} on {device}; {args.repeat} runs in turns\n"
         f"{padding:.1%} of what the network computes is padding."
     )
-    table = Table(box=None, pad_edge=False)
-    table.add_column("")
-    for column in ("median s", "min s", "max s", "texts/s", "share of bare"):
-        table.add_column(column, justify="right")
-    for timing, shown in ((bare, "1"), (ours, f"{ratio:.2f}")):
-        table.add_row(timing.name, *timing.cells, f"{num / timing.median:,.0f}", shown)
-    console.print(table)
+    rates = [f"{num / timing.median:,.0f}" for timing in (bare, ours)]
+    columns = {"texts/s": rates, "share of bare": ["1", f"{ratio:.2f}"]}
+    print_table([bare, ours], columns, console)
     return {
         "texts": num,
         "batch_size": args.batch_size,
@@ -143,18 +140,12 @@ def _write_network(folder: Path, hidden: int, layers: int) -> Path:
     return folder
 
 
-def _items(file: Path) -> Any:
-    from dal.data import TextFile
-
-    return TextFile(file, label_column=None, splits={"train": "train", "test": None})
-
-
-def _batches(file: Path, encoder: "TextEncoder", batch_size: int) -> list[dict[str, Any]]:
+def _batches(items: "Items", encoder: "TextEncoder", batch_size: int) -> list[dict[str, Any]]:
     """The tokens of all batches, as an extraction makes them."""
     from dal.extraction.extractor import Job
     from dal.extraction.inference import PlannedBatches, Work
 
-    split = _items(file).open("train")
+    split = items.open("train")
     plan, start = [], 0
     for number, part in enumerate(Job({}, encoder, split, "float16", False).parts()):
         plan.append(Work(number, range(start, start + part.size)))
@@ -177,19 +168,3 @@ def _forward(network: "TextEncoder", batches: list[dict[str, Any]]) -> None:
     with torch.inference_mode():
         for batch in batches:
             network({key: one.to(device) for key, one in batch.items()}).cpu()
-
-
-def _extract(file: Path, folder: Path, backbone: "TextBackbone", args: argparse.Namespace) -> None:
-    from dal.data import Embedded
-    from dal.extraction import FeatureCache, FeatureExtractor
-    from dal.runtime.trainers import DEFAULT_TRAINER
-
-    with tempfile.TemporaryDirectory(dir=folder) as cache:
-        extractor = FeatureExtractor(
-            backbone,
-            FeatureCache(cache),
-            partial(DEFAULT_TRAINER, accelerator=args.accelerator),
-            batch_size=args.batch_size,
-            num_workers=args.workers,
-        )
-        Embedded(_items(file), extractor).entry("train")

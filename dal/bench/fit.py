@@ -6,9 +6,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.table import Table
 
-from dal.bench.timing import in_turns, positive
+from dal.bench.timing import in_turns, positive, print_table
 from dal.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -101,13 +100,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, object]:
         f"Fit of {args.epochs} epochs on {args.labels} labels, D {args.features}, "
         f"K {args.classes}; {args.repeat} runs in turns"
     )
-    table = Table(box=None, pad_edge=False)
-    table.add_column("")
-    for column in ("median s", "min s", "max s", "ratio"):
-        table.add_column(column, justify="right")
-    for timing, shown in ((bare, "1"), (ours, f"{ratio:.2f}")):
-        table.add_row(timing.name, *timing.cells, shown)
-    console.print(table)
+    print_table([bare, ours], {"ratio": ["1", f"{ratio:.2f}"]}, console)
     return {
         "labels": args.labels,
         "features": args.features,

@@ -3,11 +3,12 @@
 import argparse
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from rich.console import Console
 from rich.progress import track
+from rich.table import Table
 
 
 class Timings(NamedTuple):
@@ -51,6 +52,19 @@ def in_turns(
             if run > 0:
                 timing.seconds.append(time.perf_counter() - started)
     return timings
+
+
+def print_table(
+    timings: Sequence[Timings], columns: Mapping[str, Sequence[str]], console: Console
+) -> None:
+    """Prints the seconds of each piece of work, with further columns by their titles."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("")
+    for title in ("median s", "min s", "max s", *columns):
+        table.add_column(title, justify="right")
+    for timing, *cells in zip(timings, *columns.values(), strict=True):
+        table.add_row(timing.name, *timing.cells, *cells)
+    console.print(table)
 
 
 def positive(text: str) -> int:

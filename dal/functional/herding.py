@@ -19,6 +19,7 @@ References:
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -60,6 +61,7 @@ def select(
     num: int,
     bandwidth: float,
     targets: Tensor | None = None,
+    report: Callable[[int, int], None] | None = None,
 ) -> Selection:
     """The rows that cover the pool best, one after the other.
 
@@ -80,6 +82,7 @@ def select(
         num: B, how many rows to select, in [1, N].
         bandwidth: h, above 0.
         targets: Distinct rows that the sum is taken over, ``(T,)``, int64 ascending; all if None.
+        report: Is told how many rows are chosen, and of how many.
 
     Raises:
         ValueError: If ``num`` or ``bandwidth`` is out of range, or there are no targets.
@@ -100,7 +103,11 @@ def select(
     if targets is not None and len(targets) == 0:
         raise ValueError("Expected at least one row in `targets`, got none.")
     search = _Search(features, labeled, weights.double(), bandwidth, targets)
-    gains = [search.step() for _ in range(num)]
+    gains = []
+    for step in range(num):
+        gains.append(search.step())
+        if report is not None:
+            report(step + 1, num)
     return Selection(torch.tensor(search.chosen, device=features.device), torch.stack(gains))
 
 

@@ -50,7 +50,13 @@ class HerdingStrategy(Strategy):
             order = torch.randperm(size, generator=query.generator)
             targets = order[: self.num_targets].sort().values
         selected = herding.select(
-            query.pool_features, query.labeled_features, weights, query.num, bandwidth, targets
+            query.pool_features,
+            query.labeled_features,
+            weights,
+            query.num,
+            bandwidth,
+            targets,
+            query.report,
         )
         num_targets = size if targets is None else len(targets)
         return Selection(
