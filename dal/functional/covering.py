@@ -8,6 +8,7 @@ References:
     section 3.2.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -93,6 +94,7 @@ def select(
     radius: float,
     num_targets: int | None,
     generator: torch.Generator,
+    report: Callable[[int, int], None] | None = None,
 ) -> Selection:
     """Rows chosen one after the other, each covering the most targets not covered by then.
 
@@ -107,6 +109,7 @@ def select(
         num_targets: T, how many of the rows not covered by labeled ones to count over, drawn at
             random; all if None or not fewer.
         generator: Of the targets and the uniform rest; on the CPU.
+        report: Is told how many targets are counted, and then how many are chosen, and of how many.
 
     Raises:
         ValueError: If ``num`` is out of range.
@@ -130,7 +133,7 @@ num_targets=3, num_uniform=0)
     if num_targets is not None and num_targets < len(targets):
         drawn = torch.randperm(len(targets), generator=generator)[:num_targets].sort().values
         targets = targets[drawn.to(targets.device)]
-    counts = count_covered(pool, targets, radius).double()  # (U,), or more if stale
+    counts = count_covered(pool, targets, radius, report).double()  # (U,), or more if stale
     target_units = pool[targets]  # (T, D)
     is_left = torch.ones(len(targets), dtype=torch.bool, device=pool.device)
     covered = targets[:0]  # which of the targets, in the order in which they were covered
@@ -160,17 +163,25 @@ num_targets=3, num_uniform=0)
         is_new = distances.are_within(pool[row : row + 1], target_units, radius)[0] & is_left
         is_left &= ~is_new
         covered = torch.cat([covered, is_new.nonzero().flatten()])
+        if report is not None:
+            report(len(chosen), num)
     positions = sampling.fill_uniformly(chosen, num, len(pool), generator)
     return Selection(positions, at_choice, len(targets), num - len(chosen))
 
 
-def count_covered(rows: Tensor, targets: Tensor, radius: float) -> Tensor:
+def count_covered(
+    rows: Tensor,
+    targets: Tensor,
+    radius: float,
+    report: Callable[[int, int], None] | None = None,
+) -> Tensor:
     """How many targets are less than the radius away, for every row.
 
     Args:
         rows: ``(N, D)``.
         targets: Which of the rows are targets, ``(T,)``, int64, ascending.
         radius: δ.
+        report: Is told how many targets have been counted, and of how many.
 
     Returns:
         ``(N,)``, int64.
@@ -198,4 +209,6 @@ def count_covered(rows: Tensor, targets: Tensor, radius: float) -> Tensor:
             counts[part] += distances.row_counts(is_near)
             num_targets = max(0, len(targets) - first)
             counts[columns] += distances.column_counts(is_near[:num_targets])
+        if report is not None:
+            report(columns.stop, len(targets))
     return torch.empty_like(counts).scatter_(0, order, counts)

@@ -86,6 +86,39 @@ def scaled(features: Tensor, bandwidth: float, dtype: torch.dtype) -> tuple[Tens
     return products, offsets
 
 
+def highest_kernel(
+    features: Tensor, rows: Tensor, centres: Tensor, bandwidth: float, dtype: torch.dtype
+) -> Tensor:
+    """Kernel value of each of some rows with the nearest centre; 0 without centres.
+
+    Args:
+        features: ``(N, D)``, of any length.
+        rows: Which of them, ``(M,)``, int64.
+        centres: ``(C, D)``, float64, of length 1 or 0.
+        bandwidth: h, above 0.
+        dtype: Of the products by which the nearest is found. Its value is that of the difference.
+
+    Returns:
+        ``(M,)``, float64.
+
+    Example:
+        >>> rows, centres = torch.tensor([[2.0, 0.0]]), torch.eye(2, dtype=torch.float64)
+        >>> highest_kernel(rows, torch.tensor([0]), centres[1:], 1.0, torch.float64)
+        tensor([0.1353], dtype=torch.float64)
+    """
+    highest = torch.zeros(len(rows), dtype=torch.float64, device=features.device)
+    if len(centres) == 0:
+        return highest
+    columns, norms = centres.to(dtype).mT, centres.square().sum(1)
+    size = max(1, CHUNK_ENTRIES // max(centres.shape))
+    for part, values in zip(rows.split(size), highest.split(size), strict=True):
+        units = unit_rows(features[part])
+        nearest = (norms - 2 * (units.to(dtype) @ columns)).argmin(1)
+        squares = (units - centres[nearest]).square().sum(1)
+        values.copy_(torch.exp(-squares / bandwidth**2))
+    return highest
+
+
 def error(num_features: int, bandwidth: float, dtype: torch.dtype) -> float:
     """The largest error of an exponent, see :func:`scaled`.
 

@@ -5,10 +5,12 @@ mᵢ, its highest kernel value with a labeled or chosen row. The gain of a candi
 Σᵢ uᵢ max(k(i, j) − mᵢ, 0), and each step takes the candidate of the highest gain.
 
 Gains only fall as rows are chosen, so a gain of an earlier step is an upper bound, and most
-candidates need no look in a step [Minoux1978]. What is kept here are upper bounds even of the
-rounding: the products of a block are in float32, and every kernel value is raised by what their
-rounding may have taken from it. The gains that decide are computed in float64 from the differences
-of rows. So the choice is that of float64, whatever the chunks and the number of threads.
+candidates need no look in a step [Minoux1978]. In a pool of a million rows too many do; there a
+step can look at some drawn candidates only, at little loss [Mirzasoleiman2015]. What is kept here
+are upper bounds even of the rounding: the products of a block are in float32, and every kernel
+value is raised by what their rounding may have taken from it. The gains that decide are computed in
+float64 from the differences of rows. So the choice is that of float64, whatever the chunks and the
+number of threads.
 
 References:
     [Bae2024] Bae et al. (2024), "Generalized coverage for more robust low-budget active learning".
@@ -16,6 +18,7 @@ References:
     budgets".
     [Minoux1978] Minoux (1978), "Accelerated greedy algorithms for maximizing submodular set
     functions".
+    [Mirzasoleiman2015] Mirzasoleiman et al. (2015), "Lazier than lazy greedy".
 """
 
 import math
@@ -31,7 +34,6 @@ TARGET_ROWS = 1024  # of a block of kernel values; small enough for the cache
 CANDIDATES = 256  # that are looked at again together
 FIRST_CANDIDATES = 1024
 CHUNK_PAIRS = 4096  # of rows whose differences are formed at once
-CHUNK_ENTRIES = 1 << 23
 
 # From this share of pairs on, float64 products are cheaper than differences of rows.
 DENSE = 1 / 16
@@ -61,6 +63,8 @@ def select(
     num: int,
     bandwidth: float,
     targets: Tensor | None = None,
+    epsilon: float = 0.0,
+    generator: torch.Generator | None = None,
     report: Callable[[int, int], None] | None = None,
 ) -> Selection:
     """The rows that cover the pool best, one after the other.
@@ -75,6 +79,11 @@ def select(
     its mean over the targets other than the candidate. The estimate is unbiased for targets that
     are drawn uniformly, and exact for all.
 
+    With ``epsilon`` > 0 each step looks at N/B·ln(1/ε) rows, drawn with replacement. In expectation
+    the batch then covers 1 − 1/e − ε of what the best one would, where 1 − 1/e is certain with all
+    rows; the proof needs no more than draws with replacement. All steps together look at N·ln(1/ε)
+    candidates, however close their gains are.
+
     Args:
         features: Of the pool, ``(N, D)``, of any length; they are scaled to length 1.
         labeled: Features of the labeled examples, ``(L, D)``, L >= 0.
@@ -82,10 +91,14 @@ def select(
         num: B, how many rows to select, in [1, N].
         bandwidth: h, above 0.
         targets: Distinct rows that the sum is taken over, ``(T,)``, int64 ascending; all if None.
-        report: Is told how many rows are chosen, and of how many.
+        epsilon: ε, in [0, 1); 0 looks at all candidates in each step.
+        generator: Of the candidates that are drawn; on the CPU.
+        report: Is told how many rows have their first bound, and then how many are chosen, and of
+            how many.
 
     Raises:
-        ValueError: If ``num`` or ``bandwidth`` is out of range, or there are no targets.
+        ValueError: If ``num``, ``bandwidth`` or ``epsilon`` is out of range, or there are no
+            targets.
 
     Memory: a copy of the features in float32, 40 bytes for each row and target, blocks of 4 MiB,
     and a copy of the targets if they are some only.
@@ -102,10 +115,17 @@ def select(
         raise ValueError(f"Expected `bandwidth` above 0, got {bandwidth}.")
     if targets is not None and len(targets) == 0:
         raise ValueError("Expected at least one row in `targets`, got none.")
+    if not 0 <= epsilon < 1:
+        raise ValueError(f"Expected `epsilon` in [0, 1), got {epsilon}.")
     search = _Search(features, labeled, weights.double(), bandwidth, targets)
+    num_drawn = math.ceil(num_rows / num * -math.log(epsilon)) if epsilon else num_rows
+    are_drawn = num_drawn < num_rows
+    if not are_drawn:
+        search.bound_all(report)
     gains = []
     for step in range(num):
-        gains.append(search.step())
+        candidates = search.drawn(num_drawn, generator) if are_drawn else None
+        gains.append(search.step(candidates))
         if report is not None:
             report(step + 1, num)
     return Selection(torch.tensor(search.chosen, device=features.device), torch.stack(gains))
@@ -116,7 +136,7 @@ class _Search:
 
     Attributes:
         chosen: The rows chosen so far.
-        bounds: Of the gains, ``(N,)``, float64; −∞ for chosen rows.
+        bounds: Of the gains, ``(N,)``, float64; ∞ before the first look, −∞ for chosen rows.
         level: How each bound was computed, ``(N,)``: in an earlier step (0), or in this one from
             float32 products (1), float64 products (2), or differences, as a gain (3).
     """
@@ -141,7 +161,7 @@ class _Search:
         self.scaled, self.offsets = gaussian.scaled(features, bandwidth, torch.float32)
         # Of the targets, as bounds need them in float32: covers rounded down, weights up.
         self.target_rows = self.scaled if self.are_all else self.scaled[self.targets]
-        self.cover = self._highest_kernel(self.targets, self.labeled, torch.float64)  # (T,)
+        self.cover = self._cover_by(self.labeled, self.targets, torch.float64)  # (T,)
         self.low_cover = gaussian.rounded_down(self.cover)
         self.high_weights = gaussian.rounded_up(weights[self.targets])
 
@@ -153,22 +173,44 @@ class _Search:
         if not self.are_all:
             self.factor[self.targets] = others / (num_targets - 1) if num_targets > 1 else 0.0
             self.own_factor[self.targets] -= self.factor[self.targets]
-            self.own_cover = self._highest_kernel(self.all_rows, self.labeled, torch.float32)
+            self.own_cover = self._cover_by(self.labeled, self.all_rows, torch.float32)
             self.own_cover[self.targets] = self.cover
 
         self.chosen: list[int] = []
-        self.level = torch.ones(num_rows, dtype=torch.int8, device=device)
-        self.bounds = self._gains(self.all_rows, self._first_sums())
+        self.centres = features.new_empty(0, features.shape[1], dtype=torch.float64)  # the chosen
+        self.level = torch.zeros(num_rows, dtype=torch.int8, device=device)
+        self.bounds = torch.full_like(weights, math.inf)
 
-    def step(self) -> Tensor:
-        """Chooses a row and returns its gain, float64."""
+    def bound_all(self, report: Callable[[int, int], None] | None) -> None:
+        """Computes the first bounds of all candidates."""
+        self.bounds = self._gains(self.all_rows, self._first_sums(report))
+        self.level.fill_(1)
+
+    def drawn(self, num: int, generator: torch.Generator | None) -> Tensor:
+        """Some rows not chosen yet, at most ``num``, ascending: drawn with replacement."""
+        while True:
+            draws = torch.randint(len(self.bounds), (num,), generator=generator)
+            rows: Tensor = draws.unique().to(self.bounds.device)
+            rows = rows[self.bounds[rows] > -math.inf]
+            if len(rows):
+                return rows
+
+    def step(self, candidates: Tensor | None) -> Tensor:
+        """Chooses a row of some, or of all, and returns its gain, float64."""
+        are_all = candidates is None
+        all_rows = self.all_rows if candidates is None else candidates
+        if not are_all:
+            unseen = all_rows[self.bounds[all_rows] == math.inf]
+            for part in unseen.split(FIRST_CANDIDATES):
+                self._refresh(part, torch.float32)
         best, gain, is_dense = -1, -math.inf, False
         while True:
-            may_tie = (self.bounds >= gain * (1 - TIE)) & (self.all_rows < best)
-            may_win = (self.bounds > gain) | may_tie
-            rows = (may_win & (self.level < 3)).nonzero().flatten()
+            bounds, level = self._of(candidates)
+            may_tie = (bounds >= gain * (1 - TIE)) & (all_rows < best)
+            may_win = (bounds > gain) | may_tie
+            rows = all_rows[may_win & (level < 3)]
             if len(rows) == 0:
-                return self._choose(best)
+                return self._choose(best, are_all)
             rows = rows[_highest(self.bounds[rows], min(CANDIDATES, len(rows)))]
             stale = rows[self.level[rows] == 0]
             if len(stale):
@@ -181,12 +223,20 @@ class _Search:
                 continue
             is_dense = self._resolve(rows) > DENSE or is_dense
             gain = max(gain, float(self.bounds[rows].max()))
-            are_best = (self.level == 3) & (self.bounds >= gain * (1 - TIE))
-            best = int(are_best.nonzero()[0])
+            bounds, level = self._of(candidates)
+            are_best = (level == 3) & (bounds >= gain * (1 - TIE))
+            best = int(all_rows[int(are_best.nonzero()[0])])
 
-    def _choose(self, row: int) -> Tensor:
+    def _of(self, candidates: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The bounds of some rows, or of all, and how they were computed."""
+        if candidates is None:
+            return self.bounds, self.level
+        return self.bounds[candidates], self.level[candidates]
+
+    def _choose(self, row: int, are_all: bool) -> Tensor:
         gain = self.bounds[row].clone()
         self.chosen.append(row)
+        self.centres = torch.cat([self.centres, gaussian.unit_rows(self.features[row : row + 1])])
         self.bounds[row] = -math.inf
         candidate = torch.tensor([row], device=self.bounds.device)
         before = self.cover.clone()
@@ -196,7 +246,10 @@ class _Search:
         self.low_cover = gaussian.rounded_down(self.cover)
         if not self.are_all:
             self.own_cover[self.targets] = self.cover
-        self._lower_bounds((self.cover > before).nonzero().flatten(), before)
+        if are_all:
+            self._lower_bounds((self.cover > before).nonzero().flatten(), before)
+        else:  # the next step looks at others
+            self.level.zero_()
         return gain
 
     def _lower_bounds(self, changed: Tensor, before: Tensor) -> None:
@@ -234,8 +287,7 @@ class _Search:
     def _refresh(self, rows: Tensor, dtype: torch.dtype) -> None:
         """Bounds of some candidates as they are now."""
         if not self.are_all and self.chosen:
-            centres = gaussian.unit_rows(self.features[self.chosen])
-            present = self._highest_kernel(rows, centres, torch.float32)
+            present = self._cover_by(self.centres, rows, torch.float32)
             self.own_cover[rows] = torch.maximum(self.own_cover[rows], present)
         bounds = self._gains(rows, self._bounds_of_sums(rows, dtype))
         self.bounds[rows] = torch.minimum(self.bounds[rows], bounds)
@@ -253,8 +305,8 @@ class _Search:
             sums += terms.sum(1)  # blocks are added in order, whatever the other candidates
             num_pairs += len(kernel)
         if not self.are_all:
-            centres = torch.cat([self.labeled, gaussian.unit_rows(self.features[self.chosen])])
-            self.own_cover[rows] = self._highest_kernel(rows, centres, torch.float64)
+            centres = torch.cat([self.labeled, self.centres])
+            self.own_cover[rows] = self._cover_by(centres, rows, torch.float64)
         self.bounds[rows] = self._gains(rows, sums)
         self.level[rows] = 3
         return num_pairs / (len(rows) * len(self.targets))
@@ -262,6 +314,9 @@ class _Search:
     def _gains(self, rows: Tensor, sums: Tensor) -> Tensor:
         own = self.weights[rows] * (1 - self.own_cover[rows])
         return self.factor[rows] * sums + self.own_factor[rows] * own
+
+    def _cover_by(self, centres: Tensor, rows: Tensor, dtype: torch.dtype) -> Tensor:
+        return gaussian.highest_kernel(self.features, rows, centres, self.bandwidth, dtype)
 
     def _pairs(self, candidates: Tensor, block: slice) -> tuple[Tensor, Tensor, Tensor]:
         """Pairs of a candidate and a target that it may cover better than it is covered.
@@ -308,12 +363,16 @@ class _Search:
             sums += weights @ kernel.sub_(cover[:, None]).clamp_(0, 1)
         return sums * gaussian.sum_slack(TARGET_ROWS, dtype)
 
-    def _first_sums(self) -> Tensor:
+    def _first_sums(self, report: Callable[[int, int], None] | None) -> Tensor:
         """The bounds of all candidates; if all rows are targets, each product serves two blocks."""
+        sums, num_rows = torch.zeros_like(self.weights), len(self.weights)
         if not self.are_all:
-            chunks = self.all_rows.split(FIRST_CANDIDATES)
-            return torch.cat([self._bounds_of_sums(rows, torch.float32) for rows in chunks])
-        sums = torch.zeros_like(self.cover)
+            for first in range(0, num_rows, FIRST_CANDIDATES):
+                rows = self.all_rows[first : first + FIRST_CANDIDATES]
+                sums[rows] = self._bounds_of_sums(rows, torch.float32)
+                if report is not None:
+                    report(first + len(rows), num_rows)
+            return sums
         rows, offsets, cover, weights = (
             whole.split(TARGET_ROWS)
             for whole in (self.scaled, self.offsets, self.low_cover, self.high_weights)
@@ -325,24 +384,11 @@ class _Search:
                 if j > i:
                     blocks[i].add_((kernel - cover[j]).clamp_(0, 1) @ weights[j])
                 blocks[j].add_(weights[i] @ kernel.sub_(cover[i][:, None]).clamp_(0, 1))
+            if report is not None:  # of n blocks the first is in n products, the last in one
+                num_left = len(blocks) - 1 - i
+                num_pairs = len(blocks) * (len(blocks) + 1) // 2
+                report(num_pairs - num_left * (num_left + 1) // 2, num_pairs)
         return sums * gaussian.sum_slack(TARGET_ROWS, torch.float32)
-
-    def _highest_kernel(self, rows: Tensor, centres: Tensor, dtype: torch.dtype) -> Tensor:
-        """Kernel value of each row with the nearest of some unit rows, ``(M,)``, float64.
-
-        The nearest is found by products of the given type, and its value by the difference.
-        """
-        highest = self.weights.new_zeros(len(rows))
-        if len(centres) == 0:
-            return highest
-        columns, norms = centres.to(dtype).mT, centres.square().sum(1)
-        size = max(1, CHUNK_ENTRIES // max(centres.shape))
-        for part, values in zip(rows.split(size), highest.split(size), strict=True):
-            units = gaussian.unit_rows(self.features[part])
-            nearest = (norms - 2 * (units.to(dtype) @ columns)).argmin(1)
-            squares = (units - centres[nearest]).square().sum(1)
-            values.copy_(torch.exp(-squares / self.bandwidth**2))
-        return highest
 
 
 def _highest(bounds: Tensor, num: int) -> Tensor:

@@ -12,6 +12,7 @@ from dal.strategies.strategy import Need, Selection, Strategy
 
 # Half of the products of 50,000 rows with each other are a teraflop, seconds on a desktop.
 NUM_TARGETS = 50_000
+SAMPLED_EPSILON = 0.1  # of larger pools, for which gains are estimates anyway
 
 MIN_CALIBRATED = 4  # labeled examples, fewer of which say nothing of the temperature
 FIT_TENTHS = 7  # of the labeled examples fit the head whose temperature the others tell
@@ -24,7 +25,9 @@ class HerdingStrategy(Strategy):
         subset_size: As in :class:`Strategy`. The subset alone is to be covered then.
         num_targets: Pool rows that gains are summed over, drawn again for each call. The whole
             pool if None or not smaller: so a selection is exact for pools of up to 50,000 rows by
-            default, and an estimate for larger ones. Candidates are always all.
+            default, and an estimate for larger ones.
+        epsilon: ε of a stochastic greedy search, in [0, 1): each step looks at N/``num``·ln(1/ε)
+            drawn candidates, or at all if 0. By default 0 if all rows are targets, and 0.1 if not.
 
     Memory: see :func:`dal.functional.herding.select`.
 
@@ -35,12 +38,20 @@ class HerdingStrategy(Strategy):
     needs: ClassVar[frozenset[Need]] = frozenset()
 
     def __init__(
-        self, subset_size: int | None = None, num_targets: int | None = NUM_TARGETS
+        self,
+        subset_size: int | None = None,
+        num_targets: int | None = NUM_TARGETS,
+        epsilon: float | None = None,
     ) -> None:
         super().__init__(subset_size)
         if num_targets is not None and num_targets < 1:
             raise ConfigError(f"Expected `num_targets` of at least 1, got {num_targets}.")
+        if epsilon is not None and not 0 <= epsilon < 1:
+            raise ConfigError(
+                f"Expected `epsilon` in [0, 1), or null to decide by the pool, got {epsilon}."
+            )
         self.num_targets = num_targets
+        self.epsilon = epsilon
 
     def _select(
         self, query: Query, weights: Tensor, bandwidth: float, derived: dict[str, float]
@@ -49,6 +60,9 @@ class HerdingStrategy(Strategy):
         if self.num_targets is not None and self.num_targets < size:
             order = torch.randperm(size, generator=query.generator)
             targets = order[: self.num_targets].sort().values
+        epsilon = self.epsilon
+        if epsilon is None:
+            epsilon = 0.0 if targets is None else SAMPLED_EPSILON
         selected = herding.select(
             query.pool_features,
             query.labeled_features,
@@ -56,13 +70,15 @@ class HerdingStrategy(Strategy):
             query.num,
             bandwidth,
             targets,
+            epsilon,
+            query.generator,
             query.report,
         )
         num_targets = size if targets is None else len(targets)
         return Selection(
             selected.positions,
             selected.gains,
-            {**derived, "h": bandwidth, "num_targets": num_targets},
+            {**derived, "h": bandwidth, "num_targets": num_targets, "epsilon": epsilon},
         )
 
 
@@ -72,6 +88,7 @@ class MaxHerding(HerdingStrategy):
     Args:
         subset_size: As in :class:`HerdingStrategy`.
         num_targets: As in :class:`HerdingStrategy`.
+        epsilon: As in :class:`HerdingStrategy`.
         bandwidth: h of the kernel exp(−(‖x − y‖ / h)²) of unit rows, above 0; Bae et al. (2024)
             take 1.
 
@@ -86,9 +103,10 @@ class MaxHerding(HerdingStrategy):
         self,
         subset_size: int | None = None,
         num_targets: int | None = NUM_TARGETS,
+        epsilon: float | None = None,
         bandwidth: float = 1.0,
     ) -> None:
-        super().__init__(subset_size, num_targets)
+        super().__init__(subset_size, num_targets, epsilon)
         if not bandwidth > 0:
             raise ConfigError(f"Expected `bandwidth` above 0, got {bandwidth}.")
         self.bandwidth = bandwidth
@@ -113,6 +131,7 @@ class UHerding(HerdingStrategy):
     Args:
         subset_size: As in :class:`HerdingStrategy`.
         num_targets: As in :class:`HerdingStrategy`.
+        epsilon: As in :class:`HerdingStrategy`.
         temperature: T, above 0. By default that of 1.0, 1.1, ..., 19.9 with the lowest calibration
             error on the last 30% of the labeled examples, of a head that is fitted to the others;
             1 for up to three labeled examples. A number spares the second fit.
@@ -133,9 +152,10 @@ class UHerding(HerdingStrategy):
         self,
         subset_size: int | None = None,
         num_targets: int | None = NUM_TARGETS,
+        epsilon: float | None = None,
         temperature: float | None = None,
     ) -> None:
-        super().__init__(subset_size, num_targets)
+        super().__init__(subset_size, num_targets, epsilon)
         if temperature is not None and not temperature > 0:
             raise ConfigError(f"Expected `temperature` above 0, got {temperature}.")
         self.temperature = temperature

@@ -86,7 +86,13 @@ class ProbCover(Strategy):
             derived["num_clusters"] = num_clusters
         num_labeled = len(query.labeled)
         selected = covering.select(
-            units, num_labeled, query.num, delta, self.num_targets, query.generator
+            units,
+            num_labeled,
+            query.num,
+            delta,
+            self.num_targets,
+            query.generator,
+            query.report,
         )
         derived |= {
             "delta": delta,

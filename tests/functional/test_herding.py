@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -108,7 +109,7 @@ def test_blocks_and_threads_change_nothing(
     monkeypatch.setattr(herding, "CANDIDATES", 5)
     monkeypatch.setattr(herding, "FIRST_CANDIDATES", 7)
     monkeypatch.setattr(herding, "CHUNK_PAIRS", 3)
-    monkeypatch.setattr(herding, "CHUNK_ENTRIES", 50)
+    monkeypatch.setattr(gaussian, "CHUNK_ENTRIES", 50)
     num_threads = torch.get_num_threads()
     torch.set_num_threads(num_threads % 2 + 1)
     try:
@@ -121,6 +122,75 @@ def test_blocks_and_threads_change_nothing(
     blocks = herding.select(features, labeled, weights, 30, bandwidth, targets)
     assert torch.equal(blocks.positions, whole.positions)
     torch.testing.assert_close(blocks.gains, whole.gains, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("with_targets", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_stochastic_search_takes_the_best_of_what_it_draws(
+    seed: int, kind: str, with_targets: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features, labeled = draw(kind, 60, 2, seed)
+    generator = torch.Generator().manual_seed(seed)
+    weights = torch.rand(60, generator=generator)
+    targets = torch.arange(0, 60, 3) if with_targets else None
+    draws: list[Tensor] = []
+    drawn = herding._Search.drawn
+
+    def watched(self: herding._Search, num: int, generator: torch.Generator | None) -> Tensor:
+        draws.append(drawn(self, num, generator))
+        return draws[-1]
+
+    monkeypatch.setattr(herding._Search, "drawn", watched)
+    selection = herding.select(features, labeled, weights, 20, 0.5, targets, 0.05, generator)
+    chosen: list[int] = []
+    for row, gain, rows in zip(
+        selection.positions.tolist(), selection.gains.tolist(), draws, strict=True
+    ):
+        assert 1 <= len(rows) <= 9  # 60 / 20 · ln 20, rounded up
+        assert not set(chosen) & set(rows.tolist())
+        sample = None if targets is None else targets.tolist()
+        gains = reference.herding_gains(
+            features, labeled, weights.double().tolist(), chosen, 0.5, sample
+        )
+        best = max(gains[candidate] for candidate in rows.tolist())
+        assert gain == pytest.approx(gains[row], rel=1e-9, abs=1e-11)
+        assert gains[row] >= best * (1 - 1.01e-12) - 1e-14
+        chosen.append(row)
+    assert len(set(torch.cat(draws).tolist())) > 40  # not the same ones in each step
+
+
+def test_a_stochastic_search_covers_almost_as_much() -> None:
+    features, labeled = draw("drawn", 500, 0, 0)
+    generator = torch.Generator().manual_seed(0)
+    whole = herding.select(features, labeled, torch.ones(500), 25, 0.5).gains.sum()
+    for _ in range(5):
+        part = herding.select(
+            features, labeled, torch.ones(500), 25, 0.5, None, 0.1, generator
+        ).gains.sum()
+        assert 0.9 * whole < part <= whole * (1 + 1e-9)
+
+
+def test_of_few_steps_each_looks_at_all() -> None:
+    """With B <= ln(1/ε) as many as there are would be drawn."""
+    features, labeled = draw("drawn", 50, 1, 0)
+    whole = herding.select(features, labeled, torch.ones(50), 2, 0.5)
+    part = herding.select(features, labeled, torch.ones(50), 2, 0.5, None, 0.1)
+    assert torch.equal(part.positions, whole.positions)
+
+
+@pytest.mark.parametrize("with_targets", [False, True])
+def test_progress_is_told(with_targets: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(herding, "TARGET_ROWS", 16)
+    monkeypatch.setattr(herding, "FIRST_CANDIDATES", 16)
+    features, labeled = draw("drawn", 50, 1, 0)
+    targets = torch.arange(40) if with_targets else None
+    told: list[tuple[int, int]] = []
+    herding.select(
+        features, labeled, torch.ones(50), 3, 0.5, targets, report=lambda *done: told.append(done)
+    )
+    first = [(16, 50), (32, 50), (48, 50), (50, 50)] if with_targets else None
+    assert told == (first or [(4, 10), (7, 10), (9, 10), (10, 10)]) + [(1, 3), (2, 3), (3, 3)]
 
 
 @pytest.mark.parametrize("precision", ["highest", "high", "medium"])
@@ -225,17 +295,18 @@ def test_the_smallest_distance_is_found_across_blocks(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(
-    ("num", "bandwidth", "num_targets", "message"),
+    ("options", "message"),
     [
-        (0, 1.0, None, r"`num` in \[1, 5\], got 0"),
-        (6, 1.0, None, r"`num` in \[1, 5\], got 6"),
-        (1, 0.0, None, "`bandwidth` above 0, got 0.0"),
-        (1, math.nan, None, "`bandwidth` above 0, got nan"),
-        (1, 1.0, 0, "at least one row in `targets`, got none"),
+        ({"num": 0}, r"`num` in \[1, 5\], got 0"),
+        ({"num": 6}, r"`num` in \[1, 5\], got 6"),
+        ({"bandwidth": 0.0}, "`bandwidth` above 0, got 0.0"),
+        ({"bandwidth": math.nan}, "`bandwidth` above 0, got nan"),
+        ({"targets": torch.arange(0)}, "at least one row in `targets`, got none"),
+        ({"epsilon": 1.0}, r"`epsilon` in \[0, 1\), got 1.0"),
+        ({"epsilon": -0.1}, r"`epsilon` in \[0, 1\), got -0.1"),
     ],
 )
-def test_bad_arguments(num: int, bandwidth: float, num_targets: int | None, message: str) -> None:
+def test_bad_arguments(options: dict[str, Any], message: str) -> None:
     features, labeled = draw("drawn", 5, 1, 0)
-    targets = None if num_targets is None else torch.arange(num_targets)
     with pytest.raises(ValueError, match=message):
-        herding.select(features, labeled, torch.ones(5), num, bandwidth, targets)
+        herding.select(features, labeled, torch.ones(5), **{"num": 1, "bandwidth": 1.0, **options})

@@ -44,21 +44,26 @@ def test_picks_what_its_definition_picks(
 def test_what_was_derived_is_reported() -> None:
     asked = query(drawn_pool(40, 0), 4, num_labeled=20)
     derived = UHerding(num_targets=30)(asked).derived
-    assert derived.keys() == {"T", "h", "num_targets"}
+    assert derived.keys() == {"T", "h", "num_targets", "epsilon"}
     assert derived["h"] == pytest.approx(reference.smallest_distance(asked.labeled_features))
     assert derived["num_targets"] == 30
+    assert derived["epsilon"] == 0.1  # gains are estimates
     head = nearest_mean(asked.labeled_features[:14], asked.labels[:14], 3)
     logits = head(asked.labeled_features[14:])
     assert derived["T"] == reference.temperature(logits, asked.labels[14:])
     assert UHerding(temperature=2.5)(asked).derived["T"] == 2.5
-    assert MaxHerding(bandwidth=0.5)(asked).derived == {"h": 0.5, "num_targets": 40}
+    assert MaxHerding(bandwidth=0.5)(asked).derived == {
+        "h": 0.5,
+        "num_targets": 40,
+        "epsilon": 0.0,
+    }
     assert UHerding()(query(drawn_pool(40, 0), 4, num_labeled=3)).derived["T"] == 1.0
 
 
 def test_without_labels_or_head_all_rows_are_uncertain() -> None:
     unlabeled = query(drawn_pool(30, 1), 4, num_labeled=0)
     selection = UHerding()(unlabeled)
-    assert selection.derived == {"h": 1.0, "num_targets": 30}
+    assert selection.derived == {"h": 1.0, "num_targets": 30, "epsilon": 0.0}
     assert torch.equal(selection.positions, MaxHerding()(unlabeled).positions)
     headless = replace(query(drawn_pool(30, 1), 4), head=None)
     selection = UHerding()(headless)
@@ -113,9 +118,11 @@ def test_few_targets_keep_the_contract(make: Callable[..., Strategy], num_target
     [
         (MaxHerding, {"subset_size": 12}),
         (MaxHerding, {"num_targets": 12}),
+        (MaxHerding, {"epsilon": 0.3}),
         (MaxHerding, {"bandwidth": 0.2}),
         (UHerding, {"subset_size": 12}),
         (UHerding, {"num_targets": 12}),
+        (UHerding, {"epsilon": 0.3}),
         (UHerding, {"temperature": 15.0}),
         (make_refine, {"strategies": [Margin()]}),
         (make_refine, {"subset_size": 12}),
@@ -139,6 +146,7 @@ def test_every_option_matters(make: Callable[..., Strategy], options: dict[str, 
     [
         (MaxHerding, {"num_targets": 0}, "`num_targets` of at least 1, got 0"),
         (MaxHerding, {"bandwidth": 0}, "`bandwidth` above 0, got 0"),
+        (UHerding, {"epsilon": 1}, r"`epsilon` in \[0, 1\), or null to decide by the pool, got 1"),
         (UHerding, {"temperature": 0}, "`temperature` above 0, got 0"),
         (UHerding, {"num_targets": -1}, "`num_targets` of at least 1"),
         (make_refine, {"strategies": []}, "at least one strategy in `strategies`, got none"),
