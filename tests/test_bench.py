@@ -66,6 +66,17 @@ def test_a_pool_may_be_on_disk(capsys: pytest.CaptureFixture[str]) -> None:
     assert "they are read from the pool in each pass" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("small")
+def test_processes_share_a_pool(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--repeat", "2", "--strategies", "core_set", "typiclust"]
+    figures = run("select", *arguments, "--processes", "2")["strategies"]
+    assert isinstance(figures, dict)
+    assert len(figures["core_set"]["seconds"]) == 2
+    assert figures["core_set"]["peak_bytes"] > 2**25
+    assert "processes do not share its rows" in figures["typiclust"]["refused"]
+    assert ", 2 processes" in capsys.readouterr().out.replace("\n", " ")
+
+
 def test_naive_twins_pick_the_same() -> None:
     names = [name for name in ALL if name not in ("random", "entropy")]
     figures = versus.against_naive(names, Console())

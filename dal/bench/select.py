@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
+from dal.bench import shares
 from dal.bench.timing import Timings, in_turns, positive
 from dal.errors import ConfigError, DalError, did_you_mean
 
@@ -29,6 +30,7 @@ NUM_FEATURES = 384  # DINOv2 ViT-S/14
 RATE_SIZE = 4096
 DRAWN_ROWS = 1 << 16  # at a time
 CLUSTERING_ITERATIONS = 25
+LARGE_POOL = 10**6  # selections from it take minutes: each is timed, also the first
 
 
 class Problem(NamedTuple):
@@ -76,6 +78,13 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         action="store_true",
         help="the pool is in a temporary file ($TMPDIR) and read in chunks",
     )
+    command.add_argument(
+        "--processes",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="how many share the rows and the cores, each with a part of the pool",
+    )
     command.add_argument("--repeat", type=positive, default=3, help="selections that are timed")
 
 
@@ -94,6 +103,10 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, object]:
         device = torch.empty(0, device=args.device).device
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(f"Cannot use --device {args.device}: {error}") from error
+    if args.processes > 1 and device.type != "cpu":
+        raise ConfigError(
+            f"Expected --device cpu with --processes {args.processes}, got {args.device}."
+        )
     problem = PROBLEMS[args.problem]
     if args.pool is not None:
         problem = problem._replace(pool=args.pool)
@@ -102,39 +115,47 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, object]:
         f"{args.problem}: pool {problem.pool} × {NUM_FEATURES}, K {problem.num_classes}, "
         f"{problem.num_labeled} labeled, B {problem.num}; {devices.name(device)}, "
         f"{rate / 1e9:.0f} GFLOP/s in float32 matrix products; {args.repeat} runs"
+        + (f", {args.processes} processes" if args.processes > 1 else "")
     )
     table = Table(box=None, pad_edge=False)
     table.add_column("strategy")
     for column in ("median s", "min s", "max s", "peak GiB", "floor s", "ratio"):
         table.add_column(column, justify="right")
     figures: dict[str, Any] = {}
-    folder = TemporaryDirectory(prefix="dal-") if args.on_disk else nullcontext()
+    is_file = args.on_disk or args.processes > 1
+    folder = TemporaryDirectory(prefix="dal-") if is_file else nullcontext()
     with folder as path:
         file = None if path is None else Path(path) / "features.npy"
         features = draw_features(problem, NUM_FEATURES, file)
-    for name, strategy in strategies.items():
-        try:
-            timings, peak = _measured(strategy, problem, features, device, args, console)
-        except DalError as error:
-            table.add_row(name, "refused", "", "", "", "", "")
-            console.print(f"{name}: {error}", soft_wrap=True)
-            figures[name] = {"refused": str(error)}
-            continue
-        floor = floor_flops(name, problem, strategy) / rate
-        ratio = timings.median / floor if floor else float("nan")
-        table.add_row(name, *timings.cells, f"{peak / 2**30:.2f}", f"{floor:.3f}", f"{ratio:.2f}")
-        figures[name] = {
-            "seconds": timings.seconds,
-            "median_seconds": timings.median,
-            "peak_bytes": peak,
-            "floor_seconds": floor,
-            "ratio": ratio,
-        }
+        for name, strategy in strategies.items():
+            try:
+                if file is not None and args.processes > 1:
+                    timings, peak = shares.measured(name, strategy, problem, file, args)
+                else:
+                    timings, peak = _measured(strategy, problem, features, device, args, console)
+            except DalError as error:
+                table.add_row(name, "refused", "", "", "", "", "")
+                console.print(f"{name}: {error}", soft_wrap=True)
+                figures[name] = {"refused": str(error)}
+                continue
+            floor = floor_flops(name, problem, strategy) / rate
+            ratio = timings.median / floor if floor else float("nan")
+            table.add_row(
+                name, *timings.cells, f"{peak / 2**30:.2f}", f"{floor:.3f}", f"{ratio:.2f}"
+            )
+            figures[name] = {
+                "seconds": timings.seconds,
+                "median_seconds": timings.median,
+                "peak_bytes": peak,
+                "floor_seconds": floor,
+                "ratio": ratio,
+            }
     console.print(table)
     return {
         "problem": args.problem,
         **problem._asdict(),
         "on_disk": args.on_disk,
+        "processes": args.processes,
         "num_features": NUM_FEATURES,
         "device": devices.name(device),
         "flops_per_second": rate,
@@ -246,8 +267,8 @@ def _measured(
         devices.synchronized_time(device)
 
     devices.reset_peak(device)
-    # What takes minutes is timed as it comes.
-    (timings,) = in_turns([("", selection)], args.repeat, console, warm_up=problem.pool < 10**6)
+    warm_up = problem.pool < LARGE_POOL
+    (timings,) = in_turns([("", selection)], args.repeat, console, warm_up)
     return timings, devices.peak_bytes(device)
 
 
