@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -77,6 +78,17 @@ def test_processes_share_a_pool(capsys: pytest.CaptureFixture[str]) -> None:
     assert ", 2 processes" in capsys.readouterr().out.replace("\n", " ")
 
 
+@pytest.mark.usefixtures("small")
+def test_strategies_take_options() -> None:
+    arguments = ["--repeat", "1", "--strategies", "max_herding", "--options", "num_targets=100"]
+    flops = []
+    for chosen in (arguments, arguments[:-2]):
+        figures: dict[str, Any] = run("select", *chosen)
+        floor = figures["strategies"]["max_herding"]["floor_seconds"]
+        flops.append(floor * figures["flops_per_second"])
+    assert flops[0] == pytest.approx(flops[1] * 2 / 3)  # n·T, not n²/2
+
+
 def test_naive_twins_pick_the_same() -> None:
     names = [name for name in ALL if name not in ("random", "entropy")]
     figures = versus.against_naive(names, Console())
@@ -102,6 +114,11 @@ def test_figures_go_to_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, s
     ("arguments", "message"),
     [
         (["select", "--strategies", "bate"], "Unknown strategy 'bate'. Did you mean 'bait'?"),
+        (
+            ["select", "--strategies", "bait", "--options", "from=2"],
+            "Unknown option 'from' of bait. Did you",
+        ),
+        (["select", "--strategies", "bait", "--options", "form"], "as KEY=VALUE, got 'form'"),
         (["select", "--device", "cuda:99"], "Cannot use --device cuda:99"),
         (["select", "--repeat", "0"], "expected at least 1, got 0"),
         (["fit", "--classes", "1"], "--classes in [2, 200], got 1"),

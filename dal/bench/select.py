@@ -7,6 +7,7 @@ measured in the same run; operations that wait for memory take longer.
 
 import argparse
 import statistics
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dal.bench import shares
+from dal.bench.floors import floor_flops
 from dal.bench.timing import Timings, in_turns, positive
 from dal.errors import ConfigError, DalError, did_you_mean
 
@@ -29,7 +31,6 @@ HELP = "a selection by each strategy, against the time of its floating-point ope
 NUM_FEATURES = 384  # DINOv2 ViT-S/14
 RATE_SIZE = 4096
 DRAWN_ROWS = 1 << 16  # at a time
-CLUSTERING_ITERATIONS = 25
 LARGE_POOL = 10**6  # selections from it take minutes: each is timed, also the first
 
 
@@ -71,6 +72,13 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         default=["random", "margin", "badge", "typiclust", "bait_binary", "bait_diagonal"],
         help="names as in strategy=NAME",
     )
+    command.add_argument(
+        "--options",
+        nargs="+",
+        metavar="KEY=VALUE",
+        default=[],
+        help="of these strategies, as in strategy.KEY=VALUE",
+    )
     command.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     command.add_argument("--pool", type=positive, metavar="N", help="rows, and not the problem's")
     command.add_argument(
@@ -98,7 +106,8 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, object]:
 
     from dal.runtime import devices
 
-    strategies = {name: make_strategy(name) for name in args.strategies}
+    options = parsed(args.options)
+    strategies = {name: make_strategy(name, **options) for name in args.strategies}
     try:
         device = torch.empty(0, device=args.device).device
     except (RuntimeError, AssertionError) as error:
@@ -138,7 +147,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, object]:
                 console.print(f"{name}: {error}", soft_wrap=True)
                 figures[name] = {"refused": str(error)}
                 continue
-            floor = floor_flops(name, problem, strategy) / rate
+            floor = floor_flops(name, problem, NUM_FEATURES, strategy) / rate
             ratio = timings.median / floor if floor else float("nan")
             table.add_row(
                 name, *timings.cells, f"{peak / 2**30:.2f}", f"{floor:.3f}", f"{ratio:.2f}"
@@ -156,6 +165,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, object]:
         **problem._asdict(),
         "on_disk": args.on_disk,
         "processes": args.processes,
+        "options": args.options,
         "num_features": NUM_FEATURES,
         "device": devices.name(device),
         "flops_per_second": rate,
@@ -177,70 +187,6 @@ def matmul_rate(device: "torch.device") -> float:
         seconds = devices.synchronized_time(device) - started
         rates.append(2 * RATE_SIZE**3 / seconds)
     return statistics.median(rates[1:])
-
-
-def floor_flops(name: str, problem: Problem, strategy: "Strategy") -> float:
-    """Operations that a strategy must do in its best known form; 0 where there is no count."""
-    n, k, d, b = problem.pool, problem.num_classes, NUM_FEATURES, problem.num
-    steps = getattr(strategy, "oversample", 2) * b
-    logits = 2 * n * d * k
-    if name in ("bait", "bait_exp", "bait_binary"):
-        rank = {"bait": k, "bait_exp": getattr(strategy, "top_classes", 2), "bait_binary": 1}[name]
-        classes = 1 if name == "bait_binary" else k
-        start = 3 * n * classes * (classes + 1) * d**2
-        primal = start + steps * 4 * n * d * classes * rank
-        # The covariances, symmetric, and the columns of their square.
-        rows = n + problem.num_labeled
-        dual = rows**2 * d + (rows * rank) ** 2 * (k + problem.num_labeled * rank)
-        dual += steps * 2 * rank * (rows * rank) ** 2
-        return logits + (primal if name == "bait_binary" else min(primal, dual))
-    if name == "bait_diagonal":
-        return logits + 2 * n * k * d + 4 * n * k * d  # F, and every gain once
-    if name == "badge":
-        from dal.functional import seeding
-
-        is_small = n <= seeding.SMALL_POOL  # otherwise only proposals meet the centres
-        return logits + (2 * b * n * (k + d) if is_small else 0)
-    if name == "batch_bald":
-        return logits * (1 + getattr(strategy, "num_samples", 0))
-    if name == "tcm":
-        name = "typiclust" if problem.num_labeled < 4 * b else "margin"
-        strategy = getattr(strategy, "typiclust", strategy)
-    if name == "typiclust":
-        from dal.strategies.typiclust import MAX_CLUSTERED_POINTS
-
-        num_clusters = min(problem.num_labeled + b, getattr(strategy, "max_clusters", 500))
-        num_points = n
-        if n > MAX_CLUSTERED_POINTS and (most := getattr(strategy, "max_points_per_centroid", 0)):
-            num_points = min(n, most * num_clusters)
-        clustering = 2 * (CLUSTERING_ITERATIONS * num_points + n * (num_points < n)) * d
-        neighbors = 2 * min(b, num_clusters) * (n / num_clusters) ** 2 * d
-        return clustering * num_clusters + neighbors
-    if name == "k_means":
-        num_points = min(n, (getattr(strategy, "max_points_per_centroid", None) or n) * b)
-        return 2 * (CLUSTERING_ITERATIONS * num_points + n) * d * b
-    if name == "drop_query":  # what its candidates cost depends on their number
-        return logits * (1 + getattr(strategy, "num_passes", 3))
-    if name == "alfa_mix":  # logits, gradients, slopes, anchors; and candidates as above
-        slopes = min(2 * logits, 2 * n * k * k)
-        return logits + slopes + 2 * n * min(k, problem.num_labeled) * d
-    if name == "cluster_margin":  # margins, and differences of pairs
-        num_candidates = min(n, getattr(strategy, "candidates_per_pick", 10) * b)
-        return logits + 3 * num_candidates**2 // 2 * d
-    if name == "core_set":
-        return 2 * n * problem.num_labeled * d
-    if name == "prob_cover":
-        # Clusters are small beside it: the balls for delta, and pairs with targets counted once.
-        balls, targets = (
-            min(n, getattr(strategy, option) or n) for option in ("delta_sample", "num_targets")
-        )
-        return 2 * d * (n * (problem.num_labeled + balls) + targets * (n - targets / 2))
-    if name in ("max_herding", "uherding"):
-        num_targets = min(n, getattr(strategy, "num_targets", None) or n)
-        # Every pair once: with all rows as targets a kernel value serves both of its rows.
-        pairs = n * n / 2 if num_targets == n else n * num_targets
-        return 2 * d * pairs + (logits if name == "uherding" else 0)
-    return 0 if name in ("random", "refine") else logits
 
 
 def _measured(
@@ -272,8 +218,30 @@ def _measured(
     return timings, devices.peak_bytes(device)
 
 
-def make_strategy(name: str, **arguments: object) -> "Strategy":
-    """The strategy that ``strategy=NAME`` would choose, with its configured arguments."""
+def parsed(options: Sequence[str]) -> dict[str, Any]:
+    """Options of strategies, given as ``KEY=VALUE``, by their names.
+
+    Raises:
+        ConfigError: If one has another form.
+    """
+    from omegaconf import OmegaConf
+
+    for option in options:
+        if "=" not in option:
+            raise ConfigError(f"Expected --options as KEY=VALUE, got '{option}'.")
+    return dict(OmegaConf.from_dotlist([*options]))
+
+
+def make_strategy(name: str, **options: object) -> "Strategy":
+    """The strategy that ``strategy=NAME`` would choose, with its configured arguments.
+
+    Args:
+        name: Its name.
+        options: Arguments in place of the configured ones.
+
+    Raises:
+        ConfigError: If there is no such strategy or option.
+    """
     from hydra.utils import instantiate
     from omegaconf import OmegaConf
 
@@ -282,7 +250,12 @@ def make_strategy(name: str, **arguments: object) -> "Strategy":
     files = {file.stem: file for file in (config.folder() / "strategy").glob("*.yaml")}
     if name not in files:
         raise ConfigError(f"Unknown strategy '{name}'. {did_you_mean(name, files)}")
-    made: Strategy = instantiate(OmegaConf.load(files[name]), **arguments)
+    configured = OmegaConf.load(files[name])
+    known = [str(key) for key in configured if key != "_target_"]
+    for key in options:
+        if key not in known:
+            raise ConfigError(f"Unknown option '{key}' of {name}. {did_you_mean(key, known)}")
+    made: Strategy = instantiate(configured, **options)
     return made
 
 

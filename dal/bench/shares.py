@@ -67,7 +67,7 @@ def _measure_share(
     dist.init_process_group("gloo", meeting, rank=rank, world_size=args.processes)
     torch.set_num_threads(max(1, torch.get_num_threads() // args.processes))
     device = torch.device("cpu")
-    strategy = select.make_strategy(name)
+    strategy = select.make_strategy(name, **select.parsed(args.options))
     features = memory_maps.tensor(np.load(file, mmap_mode="c"))
     shares = sharding.ProcessShares()
 
