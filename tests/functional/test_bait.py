@@ -41,7 +41,7 @@ def test_float32_selects_the_same(factor: str, seed: int) -> None:
 
 
 @each_factor
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_blocks_select_what_single_steps_select(
     factor: str, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -77,6 +77,7 @@ def test_chunks_change_nothing(factor: str, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @each_factor
+@settings(max_examples=40)
 @given(drawn=problems, seed=st.integers(0, 100))
 def test_permuted_rows_are_selected_permuted(factor: str, drawn: RandomProblem, seed: int) -> None:
     order = torch.randperm(len(drawn.features), generator=torch.Generator().manual_seed(seed))
@@ -85,6 +86,7 @@ def test_permuted_rows_are_selected_permuted(factor: str, drawn: RandomProblem, 
     assert torch.equal(order[bait.select(*permuted.arguments(factor), 3).positions], expected)
 
 
+@settings(max_examples=50)
 @given(drawn=problems)
 def test_exp_over_all_classes_is_bait(drawn: RandomProblem) -> None:
     k = drawn.probs.shape[1]
