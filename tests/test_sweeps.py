@@ -12,7 +12,6 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from wandb import wandb_agent
-from wandb.sdk.launch.sweeps.utils import load_sweep_config
 
 from dal.cli import config, config_errors
 from tests.conftest import Command
@@ -24,6 +23,8 @@ MODULE = ["/usr/bin/env", "python", "-m", "dal.train"]
 
 
 def read(path: Path) -> dict[str, Any]:
+    from wandb.sdk.launch.sweeps.utils import load_sweep_config  # takes seconds to load
+
     return dict(load_sweep_config(str(path)) or {})
 
 
