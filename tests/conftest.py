@@ -33,6 +33,11 @@ Command = Callable[..., tuple[int, str, str]]
 SHORT = ["trainer.max_epochs=2", "al.num_acq=2"]  # overrides of a run that takes a moment
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those that take longest come first, so that no worker waits for another at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @pytest.fixture
 def blobs() -> Callable[..., ALDataModule]:
     """Makes a datamodule of Gaussian blobs, one for each class."""

@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import Command
 from tests.soak import soak
 
 
+@pytest.mark.long
 def test_runs_survive_a_disk_that_cannot_be_written(command: Command, tmp_path: Path) -> None:
     overrides, whole = ["trainer.max_epochs=100"], tmp_path / "whole"
     assert command(f"run_dir={whole}", *overrides)[0] == 0

@@ -201,6 +201,7 @@ def sync(folder: Path, server: Server) -> None:
     )
 
 
+@pytest.mark.long
 def test_a_killed_run_continues_online(server: Server, command: Command, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     kill_after(4, run_dir, "online")
@@ -212,6 +213,7 @@ def test_a_killed_run_continues_online(server: Server, command: Command, tmp_pat
     assert_same_curve(run.history, run_dir)
 
 
+@pytest.mark.long
 def test_offline_sessions_add_up_to_one_curve(
     server: Server, command: Command, tmp_path: Path
 ) -> None:

@@ -154,6 +154,7 @@ for case in (
 """
 
 
+@pytest.mark.long
 def test_the_memory_that_is_stated_is_what_is_taken() -> None:
     """Up to the chunks, which are seldom all in use, and what the allocator keeps."""
     command = [sys.executable, "-c", MEASURE_PEAKS]

@@ -204,6 +204,7 @@ for case in (
 """
 
 
+@pytest.mark.long
 def test_the_memory_that_is_stated_is_what_is_taken() -> None:
     command = [sys.executable, "-c", MEASURE_PEAKS]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -271,6 +271,7 @@ def kill_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.undo()
 
 
+@pytest.mark.long
 def test_a_call_killed_at_any_write_is_finished_by_the_same_call(
     tmp_path: Path, kill_at: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

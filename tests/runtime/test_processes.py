@@ -69,6 +69,7 @@ def stable(folder: Path, name: str) -> tuple[bytes, list[list[str]]]:
     return (run_dir / "acquisitions.csv").read_bytes(), curve
 
 
+@pytest.mark.long
 def test_a_failing_rank_ends_all_and_others_finish_as_one_device_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,6 +104,7 @@ def test_a_failing_rank_ends_all_and_others_finish_as_one_device_does(
     assert len(lines) == 12, out
 
 
+@pytest.mark.long
 def test_what_fails_in_all_ranks_is_said_once(tmp_path: Path) -> None:
     status, out = train(tmp_path, "both", 2, failing="0,1")
     assert status == 1

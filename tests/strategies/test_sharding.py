@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import torch.distributed as dist
 
@@ -58,6 +59,7 @@ def environment(rank: int, port: int) -> dict[str, str]:
     return os.environ | {key: str(value) for key, value in own.items()}
 
 
+@pytest.mark.long
 def test_processes_select_what_one_selects() -> None:
     """Three processes of five chunks: no two have the same share."""
     with socket.socket() as free:
