@@ -124,6 +124,7 @@ def soak(
     overrides: Sequence[str] = (),
     kinds: Sequence[str] = (),
     say: Callable[[str], None] = print,
+    whole: Path | None = None,
 ) -> Counter[str]:
     """How often a run was stopped by what, and how many were compared with the undisturbed one.
 
@@ -134,15 +135,17 @@ def soak(
         overrides: Further ones of the command.
         kinds: Of stops; those that are possible here if not given.
         say: Is told of every stop.
+        whole: A complete run with these overrides to compare with; if not given, one is made.
 
     Raises:
         AssertionError: If a run ends in another way than it should, or differs.
     """
     rng = random.Random(seed)
     log, disk = folder / "log", folder / "disk"
-    whole = folder / "whole"
-    process = start(whole, log, overrides)
-    assert process.wait(600) == 0, log.read_text()
+    if whole is None:
+        whole = folder / "whole"
+        process = start(whole, log, overrides)
+        assert process.wait(600) == 0, log.read_text()
     counts: Counter[str] = Counter()
     disk.mkdir()
     with small_disk(disk) as mounted:

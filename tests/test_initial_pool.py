@@ -1,10 +1,6 @@
 """``al.init`` on the command line."""
 
-import os
-import signal
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -68,26 +64,6 @@ def test_other_initial_pools_are_other_configurations(command: Command, tmp_path
     # A report does not take their mean.
     reading = runs.read([tmp_path / "runs"])
     assert set(reading.configurations.dataset) == {f"digits [al.init={init}]" for init in found}
-
-
-def test_a_killed_run_resumes_to_the_same_bytes(command: Command, tmp_path: Path) -> None:
-    arguments = ["al.init=typiclust", "al.num_acq=6", "trainer.max_epochs=40"]
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert command(*arguments, f"run_dir={whole}")[0] == 0
-    process = subprocess.Popen(
-        [sys.executable, "-m", "dal.train", *SHORT, *arguments, f"run_dir={killed}"],
-        stdout=subprocess.DEVNULL,
-        env=os.environ | {"PYTHONPATH": str(Path(train.__file__).parents[1])},
-    )
-    curve = killed / "curve.csv"
-    while process.poll() is None and not (curve.exists() and curve.read_text().count("\n") > 2):
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    # Taken from the record: a selection would be another one now.
-    status, out, _ = command(*arguments, f"run_dir={killed}")
-    assert (status, "Resuming after" in out) == (0, True)
-    assert (killed / "acquisitions.csv").read_bytes() == (whole / "acquisitions.csv").read_bytes()
 
 
 def test_a_strategy_of_ones_own(command: Command, tmp_path: Path) -> None:

@@ -19,9 +19,9 @@ from dal.cli.overrides import quote_unreadable
 ROOT = Path(__file__).parents[1]
 
 
-def run(*arguments: str, folder: Path = ROOT) -> tuple[int, str, str]:
+def run(*arguments: str) -> tuple[int, str, str]:
     done = subprocess.run(
-        [sys.executable, "-m", "dal", *arguments], cwd=folder, capture_output=True, text=True
+        [sys.executable, "-m", "dal", *arguments], cwd=ROOT, capture_output=True, text=True
     )
     return done.returncode, done.stdout, done.stderr
 
@@ -104,13 +104,6 @@ def test_a_command_is_what_its_module_is() -> None:
             [sys.executable, "-m", "dal.completion", shell], capture_output=True, text=True
         )
         assert run("completion", shell) == (done.returncode, done.stdout, done.stderr)
-
-
-def test_several_devices_start_the_same_command(tmp_path: Path) -> None:
-    words = ["train", "al.num_acq=1", "trainer.max_epochs=1", "trainer=ddp", "trainer.devices=2"]
-    status, out, err = run(*words, "trainer.accelerator=cpu", folder=tmp_path)
-    assert status == 0, err
-    assert out.count("Files in outputs") == 1
 
 
 def test_help_and_version_load_little() -> None:

@@ -56,6 +56,7 @@ def test_an_installed_wheel_runs_anywhere(wheel: Path, tmp_path: Path) -> None:
     assert "_target_: dal.data.Digits" in done.stdout
 
 
+@pytest.mark.long
 def test_an_installed_wheel_labels_anywhere(wheel: Path, tmp_path: Path) -> None:
     site = tmp_path / "site"
     zipfile.ZipFile(wheel).extractall(site)

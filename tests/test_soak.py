@@ -2,11 +2,17 @@
 
 from pathlib import Path
 
+import pytest
+
+from tests.conftest import Command
 from tests.soak import soak
 
 
-def test_runs_survive_a_disk_that_cannot_be_written(tmp_path: Path) -> None:
+@pytest.mark.long
+def test_runs_survive_a_disk_that_cannot_be_written(command: Command, tmp_path: Path) -> None:
+    overrides, whole = ["trainer.max_epochs=100"], tmp_path / "whole"
+    assert command(f"run_dir={whole}", *overrides)[0] == 0
     kinds = ["full disk", "read-only folder", "SIGTERM and SIGUSR1"]
-    counts = soak(tmp_path, 3, overrides=["trainer.max_epochs=100"], kinds=kinds)
+    counts = soak(tmp_path, 3, overrides=overrides, kinds=kinds, whole=whole)
     assert counts.total() - counts["compared"] == 3
     assert counts["compared"] >= 1

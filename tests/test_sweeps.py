@@ -1,9 +1,6 @@
 """Sweep files, rendered by the code of W&B's own agent."""
 
 import itertools
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,16 +12,19 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from wandb import wandb_agent
-from wandb.sdk.launch.sweeps.utils import load_sweep_config
 
 from dal.cli import config, config_errors
+from tests.conftest import Command
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "sweeps").glob("*.yaml"))
 Rendered = Callable[..., tuple[list[str], dict[str, str]]]
+MODULE = ["/usr/bin/env", "python", "-m", "dal.train"]
 
 
 def read(path: Path) -> dict[str, Any]:
+    from wandb.sdk.launch.sweeps.utils import load_sweep_config  # takes seconds to load
+
     return dict(load_sweep_config(str(path)) or {})
 
 
@@ -77,7 +77,7 @@ def rendered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rendered:
 
 
 def composed(command: list[str]) -> DictConfig:
-    assert command[:4] == ["/usr/bin/env", "python", "-m", "dal.train"]
+    assert command[:4] == MODULE
     config.register()
     with initialize_config_dir(str(config.folder()), version_base="1.3"):
         cfg = compose("config", overrides=command[4:], return_hydra_config=True)
@@ -127,22 +127,15 @@ def test_a_forgotten_experiment_is_named(
 
 
 @pytest.mark.parametrize("name", ["strategies", "head_tuning"])
-def test_a_command_of_an_agent_runs(name: str, rendered: Rendered, tmp_path: Path) -> None:
+def test_a_command_of_an_agent_runs(
+    name: str, rendered: Rendered, command: Command, tmp_path: Path
+) -> None:
     path = ROOT / "sweeps" / f"{name}.yaml"
-    command, env = rendered(path, corners(read(path))[-1])
-    python = Path(sys.executable).parent
-    done = subprocess.run(
-        [*command, "trainer.max_epochs=2", "al.num_acq=2"],
-        cwd=tmp_path,
-        env=env | {"PATH": f"{python}:{env['PATH']}", "PYTHONPATH": str(ROOT)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+    words, _ = rendered(path, corners(read(path))[-1])
+    assert words[:4] == MODULE
+    status, _, err = command(*words[4:], "trainer.max_epochs=2", "al.num_acq=2")
+    assert (status, err) == (0, "")
     (summary,) = tmp_path.glob("outputs/**/summary.json")
     (session,) = summary.parent.glob("wandb/offline-run-*")
     assert session.name.endswith("-x1y2z3")
-    assert os.environ["WANDB_RUN_ID"] == "x1y2z3"
     wandb.teardown()

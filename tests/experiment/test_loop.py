@@ -185,6 +185,7 @@ def test_every_head_starts_from_scratch(short_loop: Loop) -> None:
     assert all(weight.abs().max() <= 6**-0.5 for weight in heads)  # nn.Linear's own range
 
 
+@pytest.mark.long
 def test_every_write_may_be_the_last(
     short_loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

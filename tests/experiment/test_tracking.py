@@ -19,6 +19,7 @@ from dal.experiment.loop import ALLoop
 from dal.experiment.record import ACQUISITIONS, CURVE, PLOT, TRACKING, RunDirectory
 from dal.experiment.tracking import Tracker
 from dal.experiment.weights_and_biases import WeightsAndBiases
+from tests.conftest import Command
 from tests.wandb_server import Server, serving
 
 Loop = Callable[..., ALLoop]
@@ -166,29 +167,28 @@ def test_the_agent_of_a_sweep_names_the_run(
     assert set(server.runs) == {"first", "second"}
 
 
-def train(run_dir: Path, *overrides: str, **variables: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [
-            *(sys.executable, "-m", "dal.train", "logger=wandb", "trainer.max_epochs=60"),
-            *(f"run_dir={run_dir}", "al.num_acq=12", *overrides),
-        ],
+def words(run_dir: Path, mode: str) -> list[str]:
+    """Arguments of ``dal.train``."""
+    own = ["logger=wandb", f"logger.mode={mode}", "trainer.max_epochs=60", "al.num_acq=12"]
+    return [f"run_dir={run_dir}", *own]
+
+
+def kill_after(num_cycles: int, run_dir: Path, mode: str) -> None:
+    """Starts or continues a run in a process of its own."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dal.train", *words(run_dir, mode)],
         cwd=run_dir.parent,
-        env=os.environ | {"PYTHONPATH": str(ROOT)} | variables,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
-
-
-def kill_after(process: subprocess.Popen[str], run_dir: Path, num_cycles: int) -> None:
     while process.poll() is None and (
         not (run_dir / CURVE).exists() or len(rows(run_dir)) < num_cycles
     ):
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
+    assert process.wait() == -signal.SIGKILL
 
 
 def sync(folder: Path, server: Server) -> None:
@@ -201,24 +201,28 @@ def sync(folder: Path, server: Server) -> None:
     )
 
 
-def test_a_killed_run_continues_online(server: Server, tmp_path: Path) -> None:
+@pytest.mark.long
+def test_a_killed_run_continues_online(server: Server, command: Command, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
-    environment = server.environment | {"WANDB_MODE": "online"}
-    kill_after(train(run_dir, **environment), run_dir, 4)
-    out, _ = train(run_dir, **environment).communicate()
+    kill_after(4, run_dir, "online")
+    status, out, err = command(*words(run_dir, "online"))
+    assert status == 0
     assert "Resuming after" in out
-    assert out.count("W&B") == 1
+    assert (out + err).count("W&B") == 1
     (run,) = server.runs.values()
     assert_same_curve(run.history, run_dir)
 
 
-def test_offline_sessions_add_up_to_one_curve(server: Server, tmp_path: Path) -> None:
+@pytest.mark.long
+def test_offline_sessions_add_up_to_one_curve(
+    server: Server, command: Command, tmp_path: Path
+) -> None:
     """Killed, uploaded, resumed, killed, resumed and uploaded again."""
     run_dir = tmp_path / "run"
-    kill_after(train(run_dir, "logger.mode=offline"), run_dir, 3)
+    kill_after(3, run_dir, "offline")
     sync(run_dir / "wandb", server)
-    kill_after(train(run_dir, "logger.mode=offline"), run_dir, 6)
-    out, _ = train(run_dir, "logger.mode=offline").communicate()
+    kill_after(6, run_dir, "offline")
+    _, out, _ = command(*words(run_dir, "offline"))
     assert "wandb sync" in out
     assert [path.name for path in tmp_path.iterdir()] == ["run"]  # nothing in the user's folder
     sync(run_dir / "wandb", server)

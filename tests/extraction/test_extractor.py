@@ -105,6 +105,7 @@ def _extract(images: Path, weights: Path, cache: Path, answers: Any) -> None:
     answers.put((recorder.num_computed, features))
 
 
+@pytest.mark.long
 def test_two_processes_at_once_extract_once(
     images: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,6 +131,7 @@ def test_two_processes_at_once_extract_once(
     np.testing.assert_array_equal(features, same)
 
 
+@pytest.mark.long
 def test_two_devices_give_the_same_rows_in_the_same_order(
     images: Path, weights: Path, tmp_path: Path
 ) -> None:

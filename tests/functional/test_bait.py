@@ -41,7 +41,7 @@ def test_float32_selects_the_same(factor: str, seed: int) -> None:
 
 
 @each_factor
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_blocks_select_what_single_steps_select(
     factor: str, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -77,6 +77,7 @@ def test_chunks_change_nothing(factor: str, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @each_factor
+@settings(max_examples=40)
 @given(drawn=problems, seed=st.integers(0, 100))
 def test_permuted_rows_are_selected_permuted(factor: str, drawn: RandomProblem, seed: int) -> None:
     order = torch.randperm(len(drawn.features), generator=torch.Generator().manual_seed(seed))
@@ -85,6 +86,7 @@ def test_permuted_rows_are_selected_permuted(factor: str, drawn: RandomProblem, 
     assert torch.equal(order[bait.select(*permuted.arguments(factor), 3).positions], expected)
 
 
+@settings(max_examples=50)
 @given(drawn=problems)
 def test_exp_over_all_classes_is_bait(drawn: RandomProblem) -> None:
     k = drawn.probs.shape[1]
@@ -112,44 +114,51 @@ def test_refuses_more_than_there_is(num: int) -> None:
         bait.select(*draw(9, 2, 3, 3, 0).arguments("full"), num)
 
 
-# Prints the memory that a selection takes, as a share of what is stated.
-MEASURE_PEAK = """
+# Prints the memory that each selection takes, as a share of what is stated. A selection has a
+# process of its own, forked from one that has loaded torch.
+MEASURE_PEAKS = """
+import os
 import torch
 from dal.functional import bait, fisher
 from dal.runtime import devices
 torch.set_num_threads(1)
+cpu = torch.device("cpu")
 
 def problem(factors, num, num_features, num_classes, num_labeled):
     h = torch.randn(num + num_labeled, num_features)
     a = factors((h @ torch.randn(num_features, num_classes)).softmax(1))
     return h[num_labeled:], a[num_labeled:], h[:num_labeled], a[:num_labeled]
 
-factors, num_pool, num_features, num_labeled, num = {case}
-bait.select(*problem(factors, 2500, 8, 3, 4), 2)  # what the first call alone takes
-cpu = torch.device("cpu")
-before = devices.peak_bytes(cpu)
-arguments = problem(factors, num_pool, num_features, 16, num_labeled)
-bait.select(*arguments, num)
-_, num_classes, rank = arguments[1].shape
-fixed, per_row = bait.peak_entries(num_features, num_classes, rank, num_labeled, num)
-scratch = bait.NUM_CHUNKS * fisher.scratch_bytes(cpu)
-print((devices.peak_bytes(cpu) - before) / (4 * (fixed + num_pool * per_row) + scratch))
+def share(factors, num_pool, num_features, num_labeled, num):
+    bait.select(*problem(factors, 2500, 8, 3, 4), 2)  # what the first call alone takes
+    before = devices.peak_bytes(cpu)
+    arguments = problem(factors, num_pool, num_features, 16, num_labeled)
+    bait.select(*arguments, num)
+    _, num_classes, rank = arguments[1].shape
+    fixed, per_row = bait.peak_entries(num_features, num_classes, rank, num_labeled, num)
+    scratch = bait.NUM_CHUNKS * fisher.scratch_bytes(cpu)
+    return (devices.peak_bytes(cpu) - before) / (4 * (fixed + num_pool * per_row) + scratch)
+
+for case in (
+    (fisher.full_factors, 1500, 160, 20, 4),  # F dominates
+    (fisher.full_factors, 1500, 160, 90, 4),  # M₀⁻¹ of low rank
+    (fisher.full_factors, 300, 160, 130, 2),  # a dense M₀⁻¹
+    (fisher.full_factors, 20_000, 8, 20, 4),  # the terms
+    (fisher.full_factors, 1000, 60, 6, 70),  # the backward pass
+    (fisher.binary_factors, 300_000, 64, 20, 40),  # the pool, in blocks
+):
+    if os.fork() == 0:
+        print(share(*case), flush=True)
+        os._exit(0)
+    os.wait()
 """
 
 
-@pytest.mark.parametrize(
-    "case",
-    [
-        "fisher.full_factors, 3000, 160, 20, 4",  # F dominates
-        "fisher.full_factors, 3000, 160, 90, 4",  # M₀⁻¹ of low rank
-        "fisher.full_factors, 1500, 160, 130, 4",  # a dense M₀⁻¹
-        "fisher.full_factors, 20_000, 8, 20, 4",  # the terms
-        "fisher.full_factors, 1500, 60, 6, 90",  # the backward pass
-        "fisher.binary_factors, 300_000, 64, 20, 40",  # the pool, in blocks
-    ],
-)
-def test_the_memory_that_is_stated_is_what_is_taken(case: str) -> None:
+@pytest.mark.long
+def test_the_memory_that_is_stated_is_what_is_taken() -> None:
     """Up to the chunks, which are seldom all in use, and what the allocator keeps."""
-    code = MEASURE_PEAK.replace("{case}", case)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert 0.5 < float(done.stdout) < 1.1
+    command = [sys.executable, "-c", MEASURE_PEAKS]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    shares = [float(line) for line in done.stdout.split()]
+    assert len(shares) == 6, done.stderr
+    assert 0.5 < min(shares) <= max(shares) < 1.1, shares

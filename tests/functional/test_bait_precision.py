@@ -48,9 +48,9 @@ def test_float32_selects_what_float64_selects(
 @each_factor
 @settings(max_examples=40)
 @given(
-    num=st.integers(40, 200),
+    num=st.integers(40, 100),
     num_labeled=st.integers(0, 60),
-    batch=st.integers(1, 40),
+    batch=st.integers(1, 30),
     num_features=st.integers(2, 30),
     num_classes=st.integers(2, 5),
     seed=st.integers(0, 10**6),

@@ -89,10 +89,10 @@ def test_picks_are_those_of_plain_loops(
 
 @pytest.mark.parametrize("seed", range(20))
 def test_of_drawn_rows_the_order_is_that_of_plain_loops(seed: int) -> None:
-    features, labeled = draw("drawn", 60, 5, seed)
-    weights = torch.rand(60, generator=torch.Generator().manual_seed(seed))
-    selection = herding.select(features, labeled, weights, 12, 0.5)
-    expected = reference.herding(features, labeled, weights.double().tolist(), 12, 0.5)
+    features, labeled = draw("drawn", 40, 5, seed)
+    weights = torch.rand(40, generator=torch.Generator().manual_seed(seed))
+    selection = herding.select(features, labeled, weights, 8, 0.5)
+    expected = reference.herding(features, labeled, weights.double().tolist(), 8, 0.5)
     assert selection.positions.tolist() == list(expected)
     assert selection.gains.tolist() == pytest.approx(list(expected.values()), rel=1e-9)
 
@@ -198,7 +198,7 @@ def test_progress_is_told(with_targets: bool, monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize("kind", KINDS)
 def test_bounds_hold_in_every_precision(kind: str, bandwidth: float, precision: str) -> None:
     """Of kernel values from both sides, and so of gains: against float64."""
-    features, _ = draw(kind, 80, 0, 3)
+    features, _ = draw(kind, 50, 0, 3)
     rows = gaussian.unit_rows(features)
     true = torch.exp(-((rows[:, None] - rows).square().sum(-1)) / bandwidth**2)
     before = torch.get_float32_matmul_precision()
@@ -208,7 +208,7 @@ def test_bounds_hold_in_every_precision(kind: str, bandwidth: float, precision: 
         overshoot = gaussian.overshoot(features.shape[1], bandwidth)
         above = gaussian.kernel_bound(scaled, offsets, scaled, offsets).double()
         below = gaussian.kernel_bound(scaled, offsets, scaled, offsets, -overshoot).double()
-        picks = herding.select(features, features[:0], torch.ones(80), 6, bandwidth)
+        picks = herding.select(features, features[:0], torch.ones(50), 6, bandwidth)
     finally:
         torch.set_float32_matmul_precision(before)  # type: ignore[no-untyped-call, unused-ignore]
     # Below 1e-37 float32 has too few digits, and nothing depends on them.
@@ -216,7 +216,7 @@ def test_bounds_hold_in_every_precision(kind: str, bandwidth: float, precision: 
     assert (below <= true + 1e-37).all()
     if bandwidth == 1 and precision == "highest":
         torch.testing.assert_close(above, below, rtol=1e-3, atol=0)
-    check(picks, features, features[:0], torch.ones(80), bandwidth)
+    check(picks, features, features[:0], torch.ones(50), bandwidth)
 
 
 def test_a_selection_looks_at_few_rows_after_the_first_pass(

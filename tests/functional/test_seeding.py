@@ -170,7 +170,7 @@ def test_duplicates_come_last_and_uniformly(by_rejection: bool, dtype: torch.dty
     copies = torch.tensor([0] * 5 + [1] * 5 + [2] * 5)
     probs, features = probs[copies].to(dtype), features[copies].to(dtype)
     counts = torch.zeros(15)
-    for seed in range(300):
+    for seed in range(150):
         positions, result = seed_centres(probs, features, 6, seed, by_rejection)
         assert len(set(positions)) == 6
         assert len(set(copies[positions[:3]].tolist())) == 3

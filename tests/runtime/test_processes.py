@@ -33,18 +33,26 @@ class Watched(BaitBinary):
 """
 
 
-def train(folder: Path, name: str, *arguments: str, failing: str = "") -> tuple[int, str]:
-    """Status and output of a run with the strategy above."""
+def words(folder: Path, name: str, *arguments: str) -> list[str]:
+    """Arguments of a run with the strategy above."""
     (folder / "own" / "strategy").mkdir(parents=True, exist_ok=True)
     (folder / "own" / "strategy" / "watched.yaml").write_text("_target_: watched.Watched\n")
     (folder / "watched.py").write_text(STRATEGY)
+    own = ["strategy=watched", f"name={name}", "trainer.max_epochs=20", "al.num_acq=4"]
+    return ["--config-dir", "own", *arguments, *own]
+
+
+def train(folder: Path, name: str, num: int, failing: str = "") -> tuple[int, str]:
+    """Status and output of a run on several devices; ``dal train`` starts the others as itself."""
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "dal.train", "--config-dir", "own", *arguments),
-            *("strategy=watched", f"name={name}", "trainer.max_epochs=20", "al.num_acq=4"),
+            *(sys.executable, "-m", "dal", "train"),
+            *words(
+                folder, name, "trainer=ddp", f"trainer.devices={num}", "trainer.accelerator=cpu"
+            ),
         ],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": f"{ROOT}:{folder}", "TRY": name, "FAILING": failing},
+        env=os.environ | {"PYTHONPATH": f"{ROOT}:{folder}", "TRY": str(num), "FAILING": failing},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -61,42 +69,44 @@ def stable(folder: Path, name: str) -> tuple[bytes, list[list[str]]]:
     return (run_dir / "acquisitions.csv").read_bytes(), curve
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With a run on one device, under the name "one"."""
-    folder = tmp_path_factory.mktemp("ranks")
-    assert train(folder, "one", "trainer.accelerator=cpu")[0] == 0
-    return folder
-
-
-def test_ranks_agree_with_each_other_and_with_one_device(folder: Path) -> None:
+@pytest.mark.long
+def test_a_failing_rank_ends_all_and_others_finish_as_one_device_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Three of them: the mean of three equal gradients is not exact, that of two is."""
-    status, out = train(folder, "three", "trainer.devices=3", *DDP)
-    assert status == 0
-    assert stable(folder, "three") == stable(folder, "one")
-    picks = {(folder / f"picks_three_{rank}.txt").read_text() for rank in range(3)}
-    assert picks == {(folder / "picks_one_0.txt").read_text()}
-    lines = out.splitlines()
-    assert lines[0] == "three watched seed 0 in outputs/three/watched/seed_0"  # once
-    assert lines[1].startswith("watched selects from all rows in each of 3 processes")
-    assert [line.split(":")[0] for line in lines[2:7]] == [f"cycle {n}/5" for n in range(1, 6)]
-    assert lines[7].split() == ["labels", "50"]  # the result, once, and nothing else
-    assert len(lines) == 13, out
-
-
-def test_a_failing_rank_ends_all_and_the_run_resumes(folder: Path) -> None:
-    status, out = train(folder, "two", "trainer.devices=2", *DDP, failing="1")
+    status, out = train(tmp_path, "several", 2, failing="1")
     assert status != 0
     assert out.count("rank 1 cannot go on") == 1
     assert "Traceback" not in out
-    status, out = train(folder, "two", "trainer.devices=2", *DDP)
+    status, out = train(tmp_path, "several", 3)
     assert status == 0
-    assert "Resuming after 2 of 5 cycles" in out
-    assert stable(folder, "two") == stable(folder, "one")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("TRY", "1")
+    monkeypatch.setenv("FAILING", "")
+    monkeypatch.setattr(
+        sys, "argv", ["dal.train", *words(tmp_path, "one", "trainer.accelerator=cpu")]
+    )
+    dal_train.main()
+    assert stable(tmp_path, "several") == stable(tmp_path, "one")
+    by_one = (tmp_path / "picks_1_0.txt").read_text().splitlines()
+    for num, cycles in ((2, by_one[:2]), (3, by_one[2:])):
+        for rank in range(num):
+            picks = (tmp_path / f"picks_{num}_{rank}.txt").read_text().splitlines()
+            assert picks[: len(cycles)] == cycles
+    lines = out.splitlines()
+    assert lines[0] == "several watched seed 0 in outputs/several/watched/seed_0"  # once
+    assert lines[1].startswith("watched selects from all rows in each of 3 processes")
+    assert "Resuming after 2 of 5 cycles" in lines[2]
+    assert [line.split(":")[0] for line in lines[3:6]] == [f"cycle {n}/5" for n in range(3, 6)]
+    assert lines[6].split() == ["labels", "50"]  # the result, once, and nothing else
+    assert len(lines) == 12, out
 
 
-def test_what_fails_in_all_ranks_is_said_once(folder: Path) -> None:
-    status, out = train(folder, "both", "trainer.devices=2", *DDP, failing="0,1")
+@pytest.mark.long
+def test_what_fails_in_all_ranks_is_said_once(tmp_path: Path) -> None:
+    status, out = train(tmp_path, "both", 2, failing="0,1")
     assert status == 1
     assert out.count("cannot go on") == 1
     assert "rank 0 cannot go on" in out

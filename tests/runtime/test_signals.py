@@ -159,6 +159,7 @@ def test_several_tasks_are_slurms(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not environment.auto_requeue
 
 
+@pytest.mark.long
 def test_lightning_does_not_requeue(tmp_path: Path) -> None:
     """Its own way is to write a checkpoint on SIGUSR1, and to load it into the next fit."""
     requeued = tmp_path / "requeued"
@@ -182,7 +183,7 @@ def test_lightning_does_not_requeue(tmp_path: Path) -> None:
     process.send_signal(signal.SIGUSR1)
     out, _ = process.communicate()
     assert process.returncode == RESUMABLE
-    assert "Stopped by SIGUSR1" in out
+    assert "Stopped by SIGUSR1. Run the same command again to resume." in out
     assert "Traceback" not in out
     assert num_rows(tmp_path / "run") < 22
     assert list(tmp_path.rglob("*.ckpt")) == [checkpoint]
