@@ -21,7 +21,6 @@ from dal.strategies import query as queries
 ROOT = Path(__file__).parents[2]
 PROBLEM = Problem(400, 5, 20, 30)
 CHUNK_ROWS = 96
-NUM_PROCESSES = 3
 
 
 def selections(shares: sharding.Shares) -> dict[str, Any]:
@@ -48,10 +47,10 @@ def command() -> list[str]:
     return [sys.executable, "-m", "tests.strategies.test_sharding"]
 
 
-def environment(rank: int, port: int) -> dict[str, str]:
+def environment(rank: int, num: int, port: int) -> dict[str, str]:
     own: dict[str, object] = {
         "RANK": rank,
-        "WORLD_SIZE": NUM_PROCESSES,
+        "WORLD_SIZE": num,
         "MASTER_PORT": port,
         "OMP_NUM_THREADS": 1,
     }
@@ -60,14 +59,15 @@ def environment(rank: int, port: int) -> dict[str, str]:
 
 
 @pytest.mark.long
-def test_processes_select_what_one_selects() -> None:
-    """Three processes of five chunks: no two have the same share."""
+@pytest.mark.parametrize("num", [2, 3])
+def test_processes_select_what_one_selects(num: int) -> None:
+    """Of five chunks: no two processes have the same share."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     running = [
-        subprocess.Popen(command(), env=environment(rank, port), stdout=subprocess.PIPE)
-        for rank in range(NUM_PROCESSES)
+        subprocess.Popen(command(), env=environment(rank, num, port), stdout=subprocess.PIPE)
+        for rank in range(num)
     ]
     outputs = [json.loads(process.communicate(timeout=200)[0]) for process in running]
     expected = outputs[0]["alone"]
