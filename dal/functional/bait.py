@@ -197,6 +197,7 @@ class _ForwardPass:
         self.is_chosen = torch.zeros(len(problem.features), dtype=torch.bool, device=device)
         self.positions: list[int] = []
         self.gains: list[float] = []
+        self.block_steps = BLOCK_STEPS
         self.max_exact = max(2, NUM_EXACT_COLUMNS // problem.factors.shape[2])
         self._compute_terms(inverse)
 
@@ -290,7 +291,7 @@ class _ForwardPass:
         is_outside = ~self.is_chosen
         num_free = int(is_outside[shortlist].sum())
         is_outside[shortlist] = False
-        num_steps = min(BLOCK_STEPS, num, num_free)
+        num_steps = min(self.block_steps, num, num_free)
         gains = self._add_greedily(
             self.problem.take(shortlist), shortlist, self.terms.take(shortlist), num_steps
         )
@@ -316,6 +317,8 @@ class _ForwardPass:
             next_best,
             ERROR_MARGIN * self.unit,
         )
+        # Where gains fall fast, a block is cut short, and so is the next one probably.
+        self.block_steps = min(BLOCK_STEPS, 2 * num_valid)
         if num_valid < num_steps:
             self.updates.undo(num_steps - num_valid)
             self.is_chosen[self.positions[num_valid - num_steps :]] = False
