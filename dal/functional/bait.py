@@ -197,6 +197,7 @@ class _ForwardPass:
         self.is_chosen = torch.zeros(len(problem.features), dtype=torch.bool, device=device)
         self.positions: list[int] = []
         self.gains: list[float] = []
+        self.block_steps = BLOCK_STEPS
         self.max_exact = max(2, NUM_EXACT_COLUMNS // problem.factors.shape[2])
         self._compute_terms(inverse)
 
@@ -284,23 +285,27 @@ class _ForwardPass:
         num_rows = len(self.is_chosen)
         size = min(max(SHORTLIST_ROWS, num_rows // SHORTLIST_SHARE), num_rows)
         gains = self.terms.gains().masked_fill_(self.is_chosen, -torch.inf)
+        ranked = gains.topk(min(2 * size, num_rows)).indices
         # Ascending, so that of equal candidates the first is chosen here too.
-        shortlist = gains.topk(size).indices.sort().values
+        shortlist = ranked[:size].sort().values
         is_outside = ~self.is_chosen
         num_free = int(is_outside[shortlist].sum())
         is_outside[shortlist] = False
-        num_steps = min(BLOCK_STEPS, num, num_free)
+        num_steps = min(self.block_steps, num, num_free)
         gains = self._add_greedily(
             self.problem.take(shortlist), shortlist, self.terms.take(shortlist), num_steps
         )
-        self._keep_valid_steps(gains, is_outside)
+        self._keep_valid_steps(gains, is_outside, ranked[size:].sort().values)
 
-    def _keep_valid_steps(self, chosen_gains: Tensor, is_outside: Tensor) -> None:
+    def _keep_valid_steps(
+        self, chosen_gains: Tensor, is_outside: Tensor, next_best: Tensor
+    ) -> None:
         """Applies the valid ones of the last steps to all candidates, and undoes the others.
 
         Args:
             chosen_gains: The gains of the last steps, ``(steps,)``.
             is_outside: Which candidates were neither in M nor on the shortlist, ``(N,)``.
+            next_best: Positions of the best of them, ``(M,)``.
         """
         num_steps = len(chosen_gains)
         num_valid = bait_blocks.apply_valid(
@@ -309,8 +314,11 @@ class _ForwardPass:
             *self.updates.last(num_steps),
             chosen_gains.to(self.terms.p),
             is_outside,
+            next_best,
             ERROR_MARGIN * self.unit,
         )
+        # Where gains fall fast, a block is cut short, and so is the next one probably.
+        self.block_steps = min(BLOCK_STEPS, 2 * num_valid)
         if num_valid < num_steps:
             self.updates.undo(num_steps - num_valid)
             self.is_chosen[self.positions[num_valid - num_steps :]] = False

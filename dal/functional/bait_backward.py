@@ -26,6 +26,9 @@ from torch import Tensor
 from dal.functional import bait_inverse, fisher
 from dal.functional.bait_objective import Problem
 
+PENDING_STEPS = 32  # removals after which N and R are updated
+EQUAL = 1e-9  # relative difference of losses up to which it is rounding
+
 
 def survivors(problem: Problem, inverse: bait_inverse.Inverse, chosen: Tensor, num: int) -> Tensor:
     """Which candidates are left when those that the objective misses least have been removed.
@@ -58,12 +61,12 @@ def last_of(n: Tensor, r: Tensor, rank: int, num: int) -> Tensor:
     """The same, from N and R while M contains all n candidates.
 
     Args:
-        n: N, ``(n·r, n·r)``, float64.
-        r: R, ``(n·r, n·r)``, float64.
+        n: N, ``(n·r, n·r)``, float64; updated in place.
+        r: R, ``(n·r, n·r)``, float64; updated in place.
         rank: r of a candidate.
         num: How many should be left, at most n.
 
-    Memory: 2·n²·r² entries.
+    Memory: 2·PENDING_STEPS·n·r² entries beside N and R.
 
     Example:
         Of three candidates that know nothing of each other, the one with the most is kept.
@@ -77,15 +80,23 @@ def last_of(n: Tensor, r: Tensor, rank: int, num: int) -> Tensor:
     num_chosen = size // rank
     is_kept = torch.ones(num_chosen, dtype=torch.bool, device=n.device)
     n_diagonal, r_diagonal = diagonal_blocks(n, rank), diagonal_blocks(r, rank)  # (n, r, r)
-    x, y = n.new_empty(2, size, (num_chosen - num) * rank)
+    x, y = n.new_empty(2, size, PENDING_STEPS * rank)
     for step in range(num_chosen - num):
-        least = int(_losses(n_diagonal, r_diagonal).masked_fill_(~is_kept, torch.inf).argmin())
-        rows, done = slice(least * rank, (least + 1) * rank), slice(0, step * rank)
+        num_pending = step % PENDING_STEPS
+        if step and not num_pending:
+            # A product serves all steps since the last one; each by itself would read N and R, or
+            # all earlier steps, again.
+            n.addmm_(x, x.mT, alpha=-1)
+            r.addmm_(x, y.mT, alpha=-1).addmm_(y, x.mT, alpha=-1)
+        losses = _losses(n_diagonal, r_diagonal).masked_fill_(~is_kept, torch.inf)
+        # Of losses that are equal but for rounding the first.
+        least = int((losses <= losses.min() * (1 + EQUAL)).int().argmax())
+        rows, done = slice(least * rank, (least + 1) * rank), slice(0, num_pending * rank)
         # The present columns of the candidate, (n·r, r).
         n_columns = n[:, rows] - x[:, done] @ x[rows, done].mT
         r_columns = r[:, rows] - x[:, done] @ y[rows, done].mT - y[:, done] @ x[rows, done].mT
         g = bait_inverse.inverse_root(n_columns[rows])  # (r, r)
-        new = slice(step * rank, (step + 1) * rank)
+        new = slice(num_pending * rank, (num_pending + 1) * rank)
         x[:, new] = n_columns @ g
         y[:, new] = r_columns @ g - x[:, new] @ (g.mT @ r_columns[rows] @ g) / 2
         by_row = (num_chosen, rank, rank)

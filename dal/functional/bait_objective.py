@@ -33,7 +33,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dal.functional import bait_inverse, fisher
+from dal.functional import bait_inverse, bait_rank_one, fisher
 from dal.functional.rows import Rows
 
 
@@ -284,7 +284,7 @@ def shifted_inverse(p: Tensor) -> Tensor:
 
 
 def candidate_terms(problem: Problem, inverse: bait_inverse.Inverse) -> CandidateTerms:
-    """P and Q of every candidate for a given M⁻¹: 1.5·N·K(K+1)·D² flops at most.
+    """P and Q of every candidate: 1.5·N·K(K+1)·D² flops at most, and 2·N·D² for K = 1.
 
     Example:
         >>> h, a = torch.eye(2), torch.ones(2, 1, 1)
@@ -293,6 +293,9 @@ def candidate_terms(problem: Problem, inverse: bait_inverse.Inverse) -> Candidat
         tensor([0.2500, 0.2500])
     """
     features, factors = problem.features, problem.factors
+    if factors.shape[1:] == (1, 1):
+        p, q = bait_rank_one.terms(features, factors, inverse.dense(), problem.mean_information)
+        return CandidateTerms(p, q, p.flatten().clone(), q.flatten().clone())
     p = inverse.quadratic_forms(features, factors)
     q = fisher.quadratic_forms(features, factors, inverse.weighted(problem.mean_information))
     return CandidateTerms(p, q, *(term.diagonal(dim1=1, dim2=2).sum(-1) for term in (p, q)))

@@ -21,7 +21,11 @@ def removed_one_by_one(drawn: RandomProblem, factor: str, num: int, chosen: list
 @each_factor
 @pytest.mark.parametrize("num_labeled", [0, 4, 30])
 @pytest.mark.parametrize("num", [1, 5, 12])
-def test_removes_what_explicit_matrices_remove(factor: str, num_labeled: int, num: int) -> None:
+@pytest.mark.parametrize("pending", [1, 4, 32])
+def test_removes_what_explicit_matrices_remove(
+    factor: str, num_labeled: int, num: int, pending: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bait_backward, "PENDING_STEPS", pending)
     for drawn in (draw(30, num_labeled, 5, 3, 2), draw_at_scale(30, num_labeled, 5, 3, 2, 10.0)):
         chosen = torch.arange(0, 24, 2)
         problem = bait_objective.problem(*drawn.arguments(factor), num)
@@ -37,6 +41,18 @@ def test_equal_losses_remove_the_first() -> None:
     everybody = torch.arange(3)
     is_kept = bait_backward.survivors(problem, problem.invert(everybody[:0]), everybody, 1)
     assert is_kept.tolist() == [False, False, True]
+
+
+@pytest.mark.parametrize("norm", [3.0, 10.0, 100.0])
+def test_of_two_equal_candidates_the_first_is_removed(norm: float) -> None:
+    drawn = draw_at_scale(80, 20, 12, 3, 0, norm)
+    drawn.features[40:], drawn.probs[40:] = drawn.features[:40].clone(), drawn.probs[:40].clone()
+    problem = bait_objective.problem(*drawn.arguments("binary"), 40)
+    chosen = torch.arange(80)
+    is_kept = bait_backward.survivors(problem, problem.invert(chosen[:0]), chosen, 40)
+    first, second = is_kept[:40], is_kept[40:]
+    assert (first != second).any()
+    assert not (first & ~second).any()
 
 
 @pytest.mark.parametrize("rank", [1, 2])

@@ -23,6 +23,7 @@ def test_takes_the_steps_that_no_candidate_outside_beats(
     )
     chosen *= data.draw(st.sampled_from([0.3, 3.0, 100.0]))
     is_outside = torch.rand(size, generator=generator) < data.draw(st.sampled_from([0.0, 0.3, 1.0]))
+    first = is_outside.nonzero().flatten()[: data.draw(st.integers(0, size))]
     empty = h.new_zeros(0, 3)
     problem = Problem(h, scale[:, None, None], empty, empty[:, :1, None], torch.eye(3), 1.0)
     terms = CandidateTerms(p.clone()[:, None, None], q.clone()[:, None, None], p, q)
@@ -38,7 +39,9 @@ def test_takes_the_steps_that_no_candidate_outside_beats(
                 expected = step
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bait_blocks, "CHUNK_ROWS", {"cpu": data.draw(st.sampled_from([1, 7, 64]))})
-        num_valid = bait_blocks.apply_valid(problem, terms, u, w, chosen, is_outside, margin)
+        patch.setattr(bait_blocks, "GROUP_STEPS", data.draw(st.sampled_from([1, 3, 8])))
+        patch.setattr(bait_blocks, "FEW_RIVALS", data.draw(st.sampled_from([0, 16, 10**6])))
+        num_valid = bait_blocks.apply_valid(problem, terms, u, w, chosen, is_outside, first, margin)
     assert num_valid == expected
     x, y = x[:, :num_valid], y[:, :num_valid]
     torch.testing.assert_close(terms.p.flatten(), p - x.square().sum(1))

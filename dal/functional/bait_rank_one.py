@@ -1,0 +1,66 @@
+"""P = vᵀM⁻¹v and Q = vᵀM⁻¹FM⁻¹v of all candidates of rank one, v = a h, from one product.
+
+A matrix S that diagonalises both, M⁻¹ = S Sᵀ and M⁻¹FM⁻¹ = S Λ Sᵀ, gives them as sums of squares of
+z = Sᵀh: P = a² Σ z², Q = a² Σ λ z². No term is negative, so P and Q keep all digits that z has. A
+product with M⁻¹ itself keeps only those that h has: on features of norm 1000 P can be a millionth
+of ‖h‖².
+"""
+
+import torch
+from torch import Tensor
+
+from dal.functional import bait_inverse, fisher
+from dal.functional.rows import Rows
+
+
+def terms(
+    features: Rows, factors: Tensor, inverse: Tensor, mean_information: Tensor
+) -> tuple[Tensor, Tensor]:
+    """P and Q of every candidate, ``(N, 1, 1)`` each: 2·N·D² flops.
+
+    Args:
+        features: h, ``(N, D)``; read once in chunks.
+        factors: a, ``(N, 1, 1)``.
+        inverse: M⁻¹, ``(D, D)``, float64.
+        mean_information: F, ``(D, D)``.
+
+    Memory: that of the result, and the scratch of a chunk.
+
+    Example:
+        >>> h, a, f = torch.tensor([[2.0, 1.0]]), torch.ones(1, 1, 1), torch.eye(2)
+        >>> terms(h, a, torch.diag(torch.tensor([0.25, 1.0])).double(), f)
+        (tensor([[[2.]]]), tensor([[[1.2500]]]))
+    """
+    root, values = diagonalizer(inverse, mean_information)
+    root = root.to(features.dtype)
+    weights = torch.stack([torch.ones_like(values), values], 1).to(root)  # (D, 2)
+    p, q = factors.new_empty(2, len(features), 1, 1)
+    squares = None
+    for rows in fisher.chunks(features, features.shape[1]):
+        h = features[rows]  # (n, D)
+        if squares is None or len(squares) != len(h):
+            squares = torch.empty_like(h)
+        torch.mm(h, root, out=squares).square_()  # z²
+        of_rows = (squares @ weights).mul_(factors[rows, 0].square())  # (n, 2)
+        p[rows], q[rows] = of_rows[:, :1, None], of_rows[:, 1:, None]
+    return p, q
+
+
+def diagonalizer(inverse: Tensor, mean_information: Tensor) -> tuple[Tensor, Tensor]:
+    """S and the diagonal of Λ, ``(D, D)`` and ``(D,)``, in float64.
+
+    With M⁻¹ = L Lᵀ, Λ and E are the eigenvalues and eigenvectors of LᵀFL, and S = L E.
+
+    Args:
+        inverse: M⁻¹, ``(D, D)``, float64.
+        mean_information: F, ``(D, D)``.
+
+    Example:
+        >>> inverse = torch.tensor([[0.25]], dtype=torch.float64)
+        >>> [found.tolist() for found in diagonalizer(inverse, torch.tensor([[8.0]]))]
+        [[[0.5]], [2.0]]
+    """
+    root = bait_inverse.positive_cholesky(inverse.clone())
+    product = root.mT @ mean_information.to(root.dtype) @ root
+    values, vectors = torch.linalg.eigh(product)
+    return root @ vectors, values.clamp_min(0)
