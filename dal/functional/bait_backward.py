@@ -88,9 +88,12 @@ def last_of(n: Tensor, r: Tensor, rank: int, num: int) -> Tensor:
             # all earlier steps, again.
             n.addmm_(x, x.mT, alpha=-1)
             r.addmm_(x, y.mT, alpha=-1).addmm_(y, x.mT, alpha=-1)
-        losses = _losses(n_diagonal, r_diagonal).masked_fill_(~is_kept, torch.inf)
+        # At scales that no digits resolve a loss may be NaN or negative.
+        losses = _losses(n_diagonal, r_diagonal).nan_to_num_(nan=torch.inf, posinf=torch.inf)
+        lowest = losses[is_kept].min()
         # Of losses that are equal but for rounding the first.
-        least = int((losses <= losses.min() * (1 + EQUAL)).int().argmax())
+        are_least = is_kept & (losses <= lowest + EQUAL * lowest.abs())
+        least = int(are_least.int().argmax())
         rows, done = slice(least * rank, (least + 1) * rank), slice(0, num_pending * rank)
         # The present columns of the candidate, (n·r, r).
         n_columns = n[:, rows] - x[:, done] @ x[rows, done].mT
