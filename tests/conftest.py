@@ -1,5 +1,6 @@
 """What every test stands on: no network, quiet threads, drawn data."""
 
+import gc
 import os
 import sys
 
@@ -31,6 +32,12 @@ NUM_EPOCHS = 3
 
 Command = Callable[..., tuple[int, str, str]]
 SHORT = ["trainer.max_epochs=2", "al.num_acq=2"]  # overrides of a run that takes a moment
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded by now stays, and no collection of garbage needs to look at it again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
