@@ -1,5 +1,3 @@
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -11,6 +9,7 @@ from torch import Tensor
 from dal.functional import bait, fisher
 from dal.functional.bait_objective import Hyperparameters
 from tests import reference
+from tests.functional import peaks
 from tests.functional.random_problems import RandomProblem, draw, each_factor, problems
 
 
@@ -114,8 +113,6 @@ def test_refuses_more_than_there_is(num: int) -> None:
         bait.select(*draw(9, 2, 3, 3, 0).arguments("full"), num)
 
 
-# Prints the memory that each selection takes, as a share of what is stated. A selection has a
-# process of its own, forked from one that has loaded torch.
 MEASURE_PEAKS = """
 import os
 import torch
@@ -139,26 +136,17 @@ def share(factors, num_pool, num_features, num_labeled, num):
     scratch = bait.NUM_CHUNKS * fisher.scratch_bytes(cpu)
     return (devices.peak_bytes(cpu) - before) / (4 * (fixed + num_pool * per_row) + scratch)
 
-for case in (
+CASES = (
     (fisher.full_factors, 1500, 160, 20, 4),  # F dominates
     (fisher.full_factors, 1500, 160, 90, 4),  # M₀⁻¹ of low rank
     (fisher.full_factors, 300, 160, 130, 2),  # a dense M₀⁻¹
     (fisher.full_factors, 20_000, 8, 20, 4),  # the terms
     (fisher.full_factors, 1000, 60, 6, 70),  # the backward pass
     (fisher.binary_factors, 300_000, 64, 20, 40),  # the pool, in blocks
-):
-    if os.fork() == 0:
-        print(share(*case), flush=True)
-        os._exit(0)
-    os.wait()
+)
 """
 
 
 @pytest.mark.long
 def test_the_memory_that_is_stated_is_what_is_taken() -> None:
-    """Up to the chunks, which are seldom all in use, and what the allocator keeps."""
-    command = [sys.executable, "-c", MEASURE_PEAKS]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    shares = [float(line) for line in done.stdout.split()]
-    assert len(shares) == 6, done.stderr
-    assert 0.5 < min(shares) <= max(shares) < 1.1, shares
+    peaks.check(MEASURE_PEAKS, num_cases=6)

@@ -1,8 +1,5 @@
 """The dual form of BAIT selects what the primal form and explicit matrices select."""
 
-import subprocess
-import sys
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -12,6 +9,7 @@ from torch import Tensor
 from dal.functional import bait, bait_dual
 from dal.functional.bait_objective import Hyperparameters
 from tests import reference
+from tests.functional import peaks
 from tests.functional.random_problems import (
     RandomProblem,
     draw,
@@ -168,8 +166,6 @@ def test_refuses_more_than_there_is(num: int) -> None:
         bait_dual.select(*draw(9, 2, 3, 3, 0).arguments("exp"), num)
 
 
-# Prints the memory that each selection takes, as a share of what is stated. A selection has a
-# process of its own, forked from one that has loaded torch.
 MEASURE_PEAKS = """
 import os
 import torch
@@ -191,23 +187,15 @@ def share(num_pool, num_features, num_classes, num_labeled, num):
     scratch = bait.NUM_CHUNKS * fisher.scratch_bytes(cpu)
     return (devices.peak_bytes(cpu) - before) / (bait_cost.dual_bytes(sizes, 4) + scratch)
 
-for case in (
+CASES = (
     (2500, 16, 10, 20, 4),  # the covariances
     (1500, 16, 10, 1000, 4),  # the labeled examples
     (1000, 16, 10, 20, 300),  # the backward pass
     (1500, 16, 3000, 20, 4),  # the factors
-):
-    if os.fork() == 0:
-        print(share(*case), flush=True)
-        os._exit(0)
-    os.wait()
+)
 """
 
 
 @pytest.mark.long
 def test_the_memory_that_is_stated_is_what_is_taken() -> None:
-    command = [sys.executable, "-c", MEASURE_PEAKS]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    shares = [float(line) for line in done.stdout.split()]
-    assert len(shares) == 4, done.stderr
-    assert 0.5 < min(shares) <= max(shares) < 1.1, shares
+    peaks.check(MEASURE_PEAKS, num_cases=4)
