@@ -139,7 +139,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, object]:
         for name, strategy in strategies.items():
             try:
                 if file is not None and args.processes > 1:
-                    timings, peak = shares.measured(name, strategy, problem, file, args)
+                    timings, peak = shares.measured(strategy, problem, file, args)
                 else:
                     timings, peak = _measured(strategy, problem, features, device, args, console)
             except DalError as error:

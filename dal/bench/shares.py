@@ -18,13 +18,12 @@ if TYPE_CHECKING:
 
 
 def measured(
-    name: str, strategy: "Strategy", problem: "Problem", file: Path, args: argparse.Namespace
+    strategy: "Strategy", problem: "Problem", file: Path, args: argparse.Namespace
 ) -> tuple[Timings, int]:
     """Times a selection by ``args.processes`` processes on this machine's CPUs.
 
     Args:
-        name: Of the strategy.
-        strategy: The same, made.
+        strategy: What selects; it is pickled for the processes.
         problem: Its size.
         file: The features, which every process maps into its memory and reads its share of.
         args: Options of the bench.
@@ -43,7 +42,7 @@ def measured(
 
     with TemporaryDirectory(prefix="dal-") as folder:
         try:
-            spawn(_measure_share, (name, problem, file, args, folder), nprocs=args.processes)
+            spawn(_measure_share, (strategy, problem, file, args, folder), nprocs=args.processes)
         except ProcessExitedException as error:
             raise ResourceError(f"a process has ended: {error}") from error
         figures = json.loads((Path(folder) / "figures.json").read_text())
@@ -51,7 +50,12 @@ def measured(
 
 
 def _measure_share(
-    rank: int, name: str, problem: "Problem", file: Path, args: argparse.Namespace, folder: str
+    rank: int,
+    strategy: "Strategy",
+    problem: "Problem",
+    file: Path,
+    args: argparse.Namespace,
+    folder: str,
 ) -> None:
     """Selects as the process of a rank; that of rank 0 writes how long all of them took."""
     import numpy as np
@@ -67,7 +71,6 @@ def _measure_share(
     dist.init_process_group("gloo", meeting, rank=rank, world_size=args.processes)
     torch.set_num_threads(max(1, torch.get_num_threads() // args.processes))
     device = torch.device("cpu")
-    strategy = select.make_strategy(name, **select.parsed(args.options))
     features = memory_maps.tensor(np.load(file, mmap_mode="c"))
     shares = sharding.ProcessShares()
 
