@@ -12,7 +12,7 @@ from dal.strategies.strategy import Need, Selection, Strategy
 
 # Half of the products of 50,000 rows with each other are a teraflop, seconds on a desktop.
 NUM_TARGETS = 50_000
-SAMPLED_EPSILON = 0.1  # of larger pools, for which gains are estimates anyway
+SAMPLED_EPSILON = 0.25  # of larger pools, for which gains are estimates anyway
 
 MIN_CALIBRATED = 4  # labeled examples, fewer of which say nothing of the temperature
 FIT_TENTHS = 7  # of the labeled examples fit the head whose temperature the others tell
@@ -27,7 +27,7 @@ class HerdingStrategy(Strategy):
             pool if None or not smaller: so a selection is exact for pools of up to 50,000 rows by
             default, and an estimate for larger ones.
         epsilon: ε of a stochastic greedy search, in [0, 1): each step looks at N/``num``·ln(1/ε)
-            drawn candidates, or at all if 0. By default 0 if all rows are targets, and 0.1 if not.
+            drawn candidates, or at all if 0. By default 0 if all rows are targets, and 0.25 if not.
 
     Memory: see :func:`dal.functional.herding.select`.
 
