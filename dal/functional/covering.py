@@ -197,15 +197,18 @@ def count_covered(
     is_target[targets] = True
     # Targets first: what a target covers and what it is covered by is the same, counted once.
     order = torch.cat([targets, is_target.logical_not().nonzero().flatten()])  # (N,)
+    norms = distances.half_norms(rows)[order]
     counts = torch.zeros(len(rows), dtype=torch.int64, device=rows.device)  # in that order
     for start in range(0, len(targets), distances.CHUNK_ROWS):
         columns = slice(start, min(start + distances.CHUNK_ROWS, len(targets)))
-        column_rows = rows[order[columns]]
-        is_near = distances.are_within(column_rows, column_rows, radius)
+        column_rows, column_norms = rows[order[columns]], norms[columns]
+        is_near = distances.are_within(column_rows, column_rows, radius, column_norms, column_norms)
         counts[columns] += distances.row_counts(is_near)
         for first in range(columns.stop, len(rows), distances.CHUNK_ROWS):
             part = slice(first, first + distances.CHUNK_ROWS)
-            is_near = distances.are_within(rows[order[part]], column_rows, radius)
+            is_near = distances.are_within(
+                rows[order[part]], column_rows, radius, norms[part], column_norms
+            )
             counts[part] += distances.row_counts(is_near)
             num_targets = max(0, len(targets) - first)
             counts[columns] += distances.column_counts(is_near[:num_targets])

@@ -76,22 +76,22 @@ def nearest(
     error = _relative_error(rows)
     for part, to_part in _chunks(rows):
         centred = to_part - centre  # (n, D)
-        half_norms = centred.square().sum(1) / 2  # (n,)
+        norms = half_norms(centred)  # (n,)
         for other_part, to_other_part in _chunks(others):
             other_centred = to_other_part - centre  # (m, D)
-            other_half_norms = other_centred.square().sum(1) / 2  # (m,)
+            other_norms = half_norms(other_centred)  # (m,)
             # Half of the squared distance, less the row's half norm, is at least that.
             lower = torch.addmm(
-                (1 - error) * other_half_norms, centred, other_centred.mT, alpha=-1
+                (1 - error) * other_norms, centred, other_centred.mT, alpha=-1
             )  # (n, m)
             if groups is not None and other_groups is not None:
                 is_same = groups[part, None] == other_groups[other_part]
                 lower.masked_fill_(is_same, torch.inf)
             known = distances[part]  # (n,)
             # The nearest is not above the upper bound of any, nor above what is known by now.
-            upper = lower.amin(1) + 2 * error * (half_norms + other_half_norms.max())
+            upper = lower.amin(1) + 2 * error * (norms + other_norms.max())
             known_upper = (known.square() / 2 * (1 + error)).to(rows.dtype)
-            upper = torch.minimum(upper, known_upper - (1 - error) * half_norms)
+            upper = torch.minimum(upper, known_upper - (1 - error) * norms)
             upper = upper.clamp_max(torch.finfo(rows.dtype).max)
             upper[known == 0] = -torch.inf
             row, other = (lower <= upper[:, None]).nonzero(as_tuple=True)
@@ -101,7 +101,28 @@ def nearest(
     return distances
 
 
-def are_within(rows: Tensor, others: Tensor, radius: float) -> Tensor:
+def half_norms(rows: Tensor) -> Tensor:
+    """‖x‖²/2 of each row, ``(N,)``.
+
+    Memory: the squares of a chunk.
+
+    Example:
+        >>> half_norms(torch.tensor([[3.0, 4.0]]))
+        tensor([12.5000])
+    """
+    norms = rows.new_empty(len(rows))
+    for part, of_part in _chunks(rows):
+        norms[part] = of_part.square().sum(1) / 2
+    return norms
+
+
+def are_within(
+    rows: Tensor,
+    others: Tensor,
+    radius: float,
+    norms: Tensor | None = None,
+    other_norms: Tensor | None = None,
+) -> Tensor:
     """Which pairs of rows are less than a radius apart, each decided as by exact distances.
 
     A distance that equals the radius up to a share of 10⁻¹² is not less.
@@ -110,6 +131,8 @@ def are_within(rows: Tensor, others: Tensor, radius: float) -> Tensor:
         rows: ``(N, D)``, floating point.
         others: ``(M, D)``.
         radius: At least 0; may be infinite.
+        norms: What :func:`half_norms` gives of the rows, for who has it already.
+        other_norms: The same of the others.
 
     Returns:
         ``(N, M)``, bool.
@@ -121,15 +144,15 @@ def are_within(rows: Tensor, others: Tensor, radius: float) -> Tensor:
         tensor([[ True, False],
                 [ True,  True]])
     """
-    half_norms = rows.square().sum(1) / 2  # (N,)
-    other_half_norms = others.square().sum(1) / 2  # (M,)
     if len(rows) == 0 or len(others) == 0:
         return torch.zeros(len(rows), len(others), dtype=torch.bool, device=rows.device)
+    norms = half_norms(rows) if norms is None else norms  # (N,)
+    other_norms = half_norms(others) if other_norms is None else other_norms  # (M,)
     error = _relative_error(rows)
     # Half of the squared distance, less the row's half norm, is at least that.
-    lower = torch.addmm((1 - error) * other_half_norms, rows, others.mT, alpha=-1)  # (N, M)
-    limits = (radius * radius / 2 - (1 - error) * half_norms)[:, None]  # (N, 1)
-    is_within = lower < limits - 2 * error * (half_norms.max() + other_half_norms.max())
+    lower = torch.addmm((1 - error) * other_norms, rows, others.mT, alpha=-1)  # (N, M)
+    limits = (radius * radius / 2 - (1 - error) * norms)[:, None]  # (N, 1)
+    is_within = lower < limits - 2 * error * (norms.max() + other_norms.max())
     is_open = lower <= limits
     if is_open.count_nonzero() > is_within.count_nonzero():
         row, other = (is_open ^ is_within).nonzero(as_tuple=True)
