@@ -119,16 +119,20 @@ def select(
     own_drawn: list[int] = []
     left = 0  # the lowest own row that is left
     while len(drawn) < num:
+        bounds = distances.new_full((2,), -torch.inf)  # −min d and max d
         if left < num_own:
             # No extremum of the others: a drawn row takes the distance of one that is left.
             distances[own_drawn] = distances[left].item()
-        lowest, highest = _extremes(distances if left < num_own else distances[:0], shares)
+            bounds = torch.stack([-distances.amin(), distances.amax()])
+        negated, highest = shares.gathered(bounds[None]).amax(0)
+        lowest = -negated
         relevance.copy_(unsure)
         if highest - lowest > NEGLIGIBLE:
             torch.sub(distances, lowest, out=masses)
             relevance.add_(masses.div_(highest - lowest))
         relevance[own_drawn] = 0
-        _, most = _extremes(relevance, shares)
+        most = relevance.amax() if num_own else relevance.new_zeros(())
+        most = shares.gathered(most[None]).amax()
         if most == 0:
             break
         # Relative to the highest one, so that no exponent leaves the range of float64.
@@ -151,15 +155,6 @@ def select(
     return Selection(positions.to(unsure.device), relevances, num - len(drawn))
 
 
-def _extremes(values: Tensor, shares: Shares) -> tuple[Tensor, Tensor]:
-    """The lowest and the highest of the values of all processes; one may have none."""
-    own = values.new_tensor([torch.inf, -torch.inf])
-    if len(values):
-        own = torch.stack(values.aminmax())
-    found = shares.gathered(own[None])  # (processes, 2)
-    return found[:, 0].amin(), found[:, 1].amax()
-
-
 def _update_distances(distances: Tensor, probs_by_class: Tensor, q: Tensor) -> None:
     """Updates d ← min(d, ‖p − q‖₁) in place, for the probabilities q of one row, ``(K,)``."""
     descending, order = q.sort(descending=True)
@@ -171,8 +166,10 @@ def _update_distances(distances: Tensor, probs_by_class: Tensor, q: Tensor) -> N
     error = 8 * len(q) * torch.finfo(q.dtype).eps
     for first in range(0, len(distances), sharding.CHUNK_ROWS):
         part = slice(first, first + sharding.CHUNK_ROWS)
-        shared = torch.minimum(probs_by_class[classes, part], heaviest).sum(0)  # (|T|, n) -> (n,)
+        probs = probs_by_class[:, part].index_select(0, classes)  # faster than an index
+        shared = torch.minimum(probs, heaviest).sum(0)  # (|T|, n) -> (n,)
         near = (2 * (1 - tail - shared) - error < distances[part]).nonzero().ravel() + first
         for rows in near.split(max(1, CHUNK_ENTRIES // len(q))):
-            exact = (probs_by_class[:, rows].double() - q[:, None].double()).abs_().sum(0)
+            probs = probs_by_class.index_select(1, rows)
+            exact = probs.double().sub_(q[:, None]).abs_().sum(0)
             distances[rows] = torch.minimum(distances[rows], exact)
