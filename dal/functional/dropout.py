@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from dal.functional import sharding
+from dal.functional.sharding import Shares
+
 BLOCK_ROWS = 1 << 11  # 3 MiB of float32 at D = 384: near the cache between masks and logits
 NUM_LEVELS = 256  # probabilities are multiples of 1/256, so that one random byte decides
 WORD_BYTES = 8
@@ -58,6 +61,24 @@ def random_bytes(num_rows: int, num_bytes: int, generator: torch.Generator) -> T
     words = torch.empty(num_rows, -(-num_bytes // WORD_BYTES), dtype=torch.int64)
     words.random_(-(2**63), None, generator=generator)  # all 64 bits
     return words.view(torch.uint8)[:, :num_bytes]
+
+
+def skip(num_rows: int, num_bytes: int, generator: torch.Generator) -> None:
+    """Takes from the generator what :func:`random_bytes` would, and drops it.
+
+    Args:
+        num_rows: N.
+        num_bytes: How many for each row.
+        generator: The randomness.
+
+    Example:
+        >>> skipped, drawn = (torch.Generator().manual_seed(0) for _ in range(2))
+        >>> skip(4, 3, skipped)
+        >>> torch.equal(random_bytes(6, 3, drawn)[4:], random_bytes(2, 3, skipped))
+        True
+    """
+    for first in range(0, num_rows, BLOCK_ROWS):
+        random_bytes(min(BLOCK_ROWS, num_rows - first), num_bytes, generator)
 
 
 def passes(
@@ -132,13 +153,17 @@ def num_mismatches(
     return torch.cat(counts)
 
 
-def candidates(num_mismatches: Tensor, num_passes: int, num: int) -> tuple[Tensor, int]:
+def candidates(
+    num_mismatches: Tensor, num_passes: int, num: int, shares: Shares = sharding.ALONE
+) -> tuple[Tensor, int]:
     """Rows whose prediction changes in more than half of the passes, or at all if these are few.
 
     Args:
-        num_mismatches: In how many passes the prediction of a row changed, ``(N,)``.
+        num_mismatches: In how many passes the prediction of a row changed, ``(N,)``. Of several
+            processes, each has those of its own share.
         num_passes: P.
         num: How many rows are to be selected from them.
+        shares: The processes.
 
     Returns:
         Rows, ``(C,)``, int64, ascending; and the least number of changes among which they are: one
@@ -149,8 +174,9 @@ def candidates(num_mismatches: Tensor, num_passes: int, num: int) -> tuple[Tenso
         >>> candidates(torch.tensor([0, 2, 1]), 3, 1)
         (tensor([1, 2]), 1)
     """
-    majority = num_passes // 2 + 1
-    rows = (num_mismatches >= majority).nonzero().flatten()
-    if len(rows) >= MIN_CANDIDATES_PER_PICK * num:
-        return rows, majority
-    return (num_mismatches >= 1).nonzero().flatten(), 1
+    least = num_passes // 2 + 1
+    num_changed, _ = shares.placed(int((num_mismatches >= least).sum()))
+    if num_changed < MIN_CANDIDATES_PER_PICK * num:
+        least = 1
+    _, offset = shares.placed(len(num_mismatches))
+    return shares.gathered((num_mismatches >= least).nonzero().flatten() + offset), least

@@ -29,7 +29,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dal.functional import sampling
+from dal.functional import sampling, sharding
+from dal.functional.sharding import Shares
 
 CHUNK_ENTRIES = 1 << 19  # of the probabilities of rows under configurations: near the cache
 
@@ -72,17 +73,22 @@ def mutual_information(logits: Tensor) -> Tensor:
     return (_entropies(probs.mean(0), 1) - entropies.mean(0)).clamp_(min=0)
 
 
-def perturbed_logarithms(scores: Tensor, generator: torch.Generator) -> Tensor:
+def perturbed_logarithms(
+    scores: Tensor, generator: torch.Generator, shares: Shares = sharding.ALONE
+) -> Tensor:
     """Scores log s + Gumbel(0, 1), whose order is that of draws ∝ s without replacement.
 
     [Kirsch2021], section 3, with β = 1. Rows of score 0 come last, in random order.
 
     Args:
-        scores: At least 0, ``(N,)``.
+        scores: At least 0, ``(N,)``. Of several processes, each has those of its own share.
         generator: The randomness; on the CPU. Takes N float64.
+        shares: The processes, each with whole chunks of CHUNK_ROWS rows.
 
     Returns:
         ``(N,)``, float64.
+
+    Memory: one float64 for each row of all processes, of which each draws all.
 
     Example:
         >>> perturbed = perturbed_logarithms(torch.tensor([0.0, 1.0, 0.0]), torch.Generator())
@@ -92,8 +98,14 @@ def perturbed_logarithms(scores: Tensor, generator: torch.Generator) -> Tensor:
     # −log of an exponential variable is a Gumbel variable. It is between −4 and 750, and the
     # logarithm of `tiny` is −708: a score of 0 is below each that float32 can hold.
     tiny = torch.finfo(torch.float64).tiny
-    noise = torch.empty(len(scores), dtype=torch.float64).exponential_(generator=generator)
-    return scores.double().clamp(min=tiny).log() - noise.clamp_(min=tiny).log_().to(scores.device)
+    num_rows, offset = shares.placed(len(scores))
+    noise = torch.empty(num_rows, dtype=torch.float64).exponential_(generator=generator)
+    noise = noise[offset : offset + len(scores)].clamp_(min=tiny)
+    perturbed = scores.double().clamp(min=tiny)
+    # In chunks, since the last digit of a logarithm depends on the place.
+    for own, part in zip(*(x.split(sharding.CHUNK_ROWS) for x in (noise, perturbed)), strict=True):
+        part.log_().sub_(own.log_().to(part.device))
+    return perturbed
 
 
 class Configurations(NamedTuple):
@@ -215,7 +227,11 @@ def expected_entropies(probs: Tensor, configurations: Configurations) -> Tensor:
 
 
 def batch_bald(
-    probs: Tensor, num: int, generator: torch.Generator, max_configurations: int = 1000
+    probs: Tensor,
+    num: int,
+    generator: torch.Generator,
+    max_configurations: int = 1000,
+    shares: Shares = sharding.ALONE,
 ) -> Selection:
     """The batch that greedily maximizes I(y_1, …, y_B; ω) [Kirsch2019].
 
@@ -230,10 +246,12 @@ def batch_bald(
 
     Args:
         probs: Class probabilities of N rows under S samples that share their weights across rows,
-            ``(N, K, S)``, float32 or float64.
+            ``(N, K, S)``, float32 or float64. Of several processes, each has those of its own
+            share.
         num: How many rows to choose, in [1, N].
         generator: The randomness; on the CPU.
         max_configurations: The most configurations to take into account, M.
+        shares: The processes that select together.
 
     Raises:
         ValueError: If ``num`` is out of range.
@@ -248,9 +266,10 @@ def batch_bald(
         >>> batch_bald(probs, 2, torch.Generator()).positions
         tensor([0, 2])
     """
-    if not 1 <= num <= len(probs):
-        raise ValueError(f"Expected `num` in [1, {len(probs)}], got {num}.")
-    rows_each = max(1, CHUNK_ENTRIES // probs[0].numel())
+    num_rows, offset = shares.placed(len(probs))
+    if not 1 <= num <= num_rows:
+        raise ValueError(f"Expected `num` in [1, {num_rows}], got {num}.")
+    rows_each = max(1, CHUNK_ENTRIES // probs.shape[1:].numel())
     conditional = probs.new_empty(len(probs), dtype=torch.float64)  # mean_s H(p_s)
     for part, found in zip(probs.split(rows_each), conditional.split(rows_each), strict=True):
         found.copy_(_entropies(part.double(), 1).mean(-1))
@@ -259,21 +278,30 @@ def batch_bald(
     gains = torch.full((num,), torch.nan, dtype=torch.float64, device=probs.device)
     num_sampled = 0
     while len(chosen) < num:
-        row, gain = _best(probs, conditional, configurations, chosen)
+        row = _best(probs, conditional, configurations, chosen, offset, shares)
+        found = sharding.taken(probs, torch.tensor([row]), offset, shares)  # (1, K, S)
+        # By itself, since the last digit depends on the rows that are computed together.
+        exact = found.double()
+        gain = expected_entropies(exact, configurations) - _entropies(exact, 1).mean(-1)
         if gain <= TIE:
             break
         gains[len(chosen)] = gain
         chosen.append(row)
         num_sampled += not configurations.are_all
-        configurations = extended(configurations, probs[row], max_configurations, generator)
-    positions = sampling.fill_uniformly(chosen, num, len(probs), generator)
+        configurations = extended(configurations, found[0], max_configurations, generator)
+    positions = sampling.fill_uniformly(chosen, num, num_rows, generator)
     return Selection(positions.to(probs.device), gains, num - len(chosen), num_sampled)
 
 
 def _best(
-    probs: Tensor, conditional: Tensor, configurations: Configurations, chosen: list[int]
-) -> tuple[int, float]:
-    """The row that adds most to the batch, and how much; the lowest of those that tie."""
+    probs: Tensor,
+    conditional: Tensor,
+    configurations: Configurations,
+    chosen: list[int],
+    offset: int,
+    shares: Shares,
+) -> int:
+    """The row that adds most to the batch, among all; the lowest of those that tie."""
 
     def gains_of(rows: Tensor, known: Configurations, dtype: torch.dtype) -> Tensor:
         rows_each = max(1, CHUNK_ENTRIES // (probs.shape[1] * max(known.weights.shape)))
@@ -286,19 +314,26 @@ def _best(
         return gains_of(rows, configurations.grouped(num_groups), torch.float32) + BOUND_ERROR
 
     is_left = torch.ones_like(conditional, dtype=torch.bool)
-    is_left[chosen] = False
+    is_left[[row - offset for row in chosen if 0 <= row - offset < len(probs)]] = False
     left = is_left.nonzero().ravel()
     bounds = bounds_of(left, 1)
     first = bounds.topk(min(NUM_FIRST_ROWS, len(left))).indices
     gains = torch.full_like(bounds, -torch.inf)
     gains[first] = gains_of(left[first], configurations, torch.float64)
     bounds[first] = -torch.inf
-    able = (bounds >= gains.amax() - TIE).nonzero().ravel()
+    least = _highest(gains, shares) - TIE
+    able = (bounds >= least).nonzero().ravel()
     for num_groups in (NUM_GROUPS, len(configurations.probs)):
-        able = able[bounds_of(left[able], num_groups) >= gains.amax() - TIE]
+        able = able[bounds_of(left[able], num_groups) >= least]
     gains[able] = gains_of(left[able], configurations, torch.float64)
-    best = (gains >= gains.amax() - TIE).nonzero()[0]
-    return int(left[best]), float(gains[best])
+    best = left[gains >= _highest(gains, shares) - TIE] + offset
+    return int(shares.gathered(best[:1]).amin())
+
+
+def _highest(gains: Tensor, shares: Shares) -> Tensor:
+    """The highest of all processes; one may have none."""
+    highest = gains.amax(0, keepdim=True) if len(gains) else gains
+    return shares.gathered(highest).amax()
 
 
 def _entropies(probs: Tensor, dim: int) -> Tensor:

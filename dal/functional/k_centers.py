@@ -19,8 +19,6 @@ from dal.functional import distances, lazy, sampling, sharding
 from dal.functional.rows import Rows
 from dal.functional.sharding import Shares
 
-CHUNK_ROWS = 1 << 13  # 25 MiB of float64 at D = 384
-
 
 class Selection(NamedTuple):
     """A batch, in the order in which it was chosen.
@@ -71,8 +69,7 @@ def select(
         Selection(positions=tensor([2, 1]), distances=tensor([8., 3.], dtype=torch.float64), \
 num_uniform=0)
     """
-    sizes = shares.gathered(torch.tensor([len(features)])).tolist()
-    num_rows, offset = sum(sizes), sum(sizes[: shares.rank])
+    num_rows, offset = shares.placed(len(features))
     num_labeled = len(labeled_features)
     if not 1 <= num <= num_rows:
         raise ValueError(f"Expected `num` in [1, {num_rows}], got {num}.")
@@ -131,7 +128,8 @@ def _row(features: Rows, row: int, owner: int, shares: Shares) -> Tensor:
 
 def _distances_to_mean(features: Rows, num_rows: int, shares: Shares) -> Tensor:
     """Of every row to the mean of all, ``(N,)``, float64; the rows are read twice."""
-    parts = [slice(start, start + CHUNK_ROWS) for start in range(0, len(features), CHUNK_ROWS)]
+    size = sharding.CHUNK_ROWS
+    parts = [slice(start, start + size) for start in range(0, len(features), size)]
     none = torch.empty(0, features.shape[1], dtype=torch.float64, device=features.device)
     sums = [features[part].sum(0, dtype=torch.float64)[None] for part in parts]
     mean = shares.gathered(torch.cat([none, *sums])).sum(0) / num_rows  # (D,)

@@ -29,6 +29,9 @@ import math
 import torch
 from torch import Tensor
 
+from dal.functional import sharding
+from dal.functional.sharding import Shares
+
 CHUNK_ROWS = 1 << 12
 
 # Slopes below this many roundings of the weights cannot be told from 0.
@@ -135,13 +138,17 @@ def _flip_strengths(embeddings: Tensor, logits: Tensor, weight: Tensor, anchors:
     return torch.where(reached > 0, steps.amin(1) / reached, torch.inf)
 
 
-def candidates(strengths: Tensor, num: int, step: float) -> tuple[Tensor, float]:
+def candidates(
+    strengths: Tensor, num: int, step: float, shares: Shares = sharding.ALONE
+) -> tuple[Tensor, float]:
     """Rows whose class changes at the least ε of a grid at which these are more than needed.
 
     Args:
-        strengths: Of every row the ε above which its class changes, ``(N,)``.
+        strengths: Of every row the ε above which its class changes, ``(N,)``. Of several processes,
+            each has those of its own share.
         num: How many rows are to be selected from them.
         step: Of the grid: ``step``, 2·``step``, …, the last one 1.
+        shares: The processes.
 
     Returns:
         Rows, ``(C,)``, int64, ascending; and ε. At ε = 1 there may be ``num`` rows or fewer.
@@ -152,8 +159,10 @@ def candidates(strengths: Tensor, num: int, step: float) -> tuple[Tensor, float]
     """
     for multiple in range(1, math.ceil(1 / step)):
         epsilon = round(multiple * step, 12)  # 0.6, not 0.6000000000000001
-        if int((strengths < epsilon).sum()) > num:
+        num_changed, _ = shares.placed(int((strengths < epsilon).sum()))
+        if num_changed > num:
             break
     else:
         epsilon = 1.0
-    return (strengths < epsilon).nonzero().flatten(), epsilon
+    _, offset = shares.placed(len(strengths))
+    return shares.gathered((strengths < epsilon).nonzero().flatten() + offset), epsilon

@@ -9,15 +9,14 @@ References:
     [Arthur2007] Arthur and Vassilvitskii (2007), "k-means++: the advantages of careful seeding".
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from dal.functional import sampling
-
-CHUNK_ROWS = 1 << 13
+from dal.functional import sampling, sharding
+from dal.functional.sharding import Shares
 
 # Squared distances below this many roundings of the norms cannot be told from 0.
 NUM_ROUNDINGS = 32
@@ -50,22 +49,27 @@ class Embeddings(NamedTuple):
             >>> Embeddings(torch.tensor([[0.5, -0.5]]), torch.tensor([[3.0, 4.0]])).squared_norms()
             tensor([12.5000])
         """
-        chunks = zip(self.a.split(CHUNK_ROWS), self.h.split(CHUNK_ROWS), strict=True)
-        return torch.cat([a.square().sum(1) * h.square().sum(1) for a, h in chunks])
+        return torch.cat([a.square().sum(1) * h.square().sum(1) for a, h in self.chunks()])
 
     def take(self, rows: Tensor) -> "Embeddings":
         """A copy of some of them."""
         return Embeddings(self.a[rows], self.h[rows])
+
+    def chunks(self) -> Iterator["Embeddings"]:
+        """Consecutive ones, as many as are computed together."""
+        size = sharding.CHUNK_ROWS
+        for a, h in zip(self.a.split(size), self.h.split(size), strict=True):
+            yield Embeddings(a, h)
 
 
 class EmbeddingSource(Protocol):
     """Embeddings of N rows that are computed whenever they are needed."""
 
     def take(self, rows: Tensor) -> Embeddings:
-        """Those of some rows, ``(M,)``, int64, of any device."""
+        """Those of some rows, ``(M,)``, int64, of whichever process."""
 
     def map(self, function: Callable[[Embeddings], Tensor]) -> Tensor:
-        """``function`` of all of them, in chunks of rows: ``(N,)``.
+        """``function`` of those of this process, in chunks of rows: ``(n,)``; N of one process.
 
         Args:
             function: Maps embeddings of M rows to ``(M,)`` without mixing rows.
@@ -129,16 +133,22 @@ def squared_distances(
     return squares
 
 
-def k_means_plus_plus(embeddings: Embeddings, num: int, generator: torch.Generator) -> Seeding:
+def k_means_plus_plus(
+    embeddings: Embeddings,
+    num: int,
+    generator: torch.Generator,
+    shares: Shares = sharding.ALONE,
+) -> Seeding:
     """Rows drawn one after the other, each with probability ∝ its squared distance to the nearest.
 
     The first is the row of the largest norm, as [Ash2020] has it. Rows that coincide with a drawn
     one are not drawn while others are left; after that they are drawn uniformly.
 
     Args:
-        embeddings: Of N rows.
+        embeddings: Of N rows. Of several processes, each has those of its own share.
         num: How many rows to draw, in [1, N].
         generator: The randomness; on the CPU.
+        shares: The processes that draw together, each with whole chunks of CHUNK_ROWS rows.
 
     Raises:
         ValueError: If ``num`` is out of range.
@@ -153,32 +163,37 @@ def k_means_plus_plus(embeddings: Embeddings, num: int, generator: torch.Generat
         >>> seeding.positions, seeding.squared_distances, seeding.num_uniform
         (tensor([0, 2, 1]), tensor([2.0000, 0.5000, 0.0000]), 1)
     """
-    _check(num, len(embeddings.h))
+    num_rows, offset = shares.placed(len(embeddings.h))
+    _check(num, num_rows)
     norms = embeddings.squared_norms()  # (N,)
-    drawn = [int(norms.argmax())]
     at_draw = norms.new_zeros(num)
-    at_draw[0] = norms[drawn[0]]
+    row, at_draw[0] = _longest(norms, offset, shares)
+    drawn = [row]
     # Float64, since a float32 sum over a million rows loses the small ones.
     distances = torch.full_like(norms, torch.inf, dtype=torch.float64)  # (N,)
+    draws = sampling.Draws(len(norms), norms.device, shares)
     while len(drawn) < num:
-        centre, centre_norm = embeddings.take(torch.tensor(drawn[-1:])), norms[drawn[-1:]]
-        for first in range(0, len(norms), CHUNK_ROWS):
-            part = slice(first, first + CHUNK_ROWS)
-            chunk = Embeddings(embeddings.a[part], embeddings.h[part])
-            squares = squared_distances(chunk, norms[part], centre, centre_norm)[:, 0]
-            distances[part] = torch.minimum(distances[part], squares.double())
-        distances[drawn] = 0
-        cumulative = distances.cumsum(0)
-        if cumulative[-1] == 0:
-            return _filled(drawn, at_draw, len(norms), generator)
-        row = sampling.draw_proportionally(cumulative, generator)
-        at_draw[len(drawn)] = distances[row]
+        centre = Embeddings(*(_row(factor, row - offset, shares) for factor in embeddings))
+        centre_norm = _row(norms, row - offset, shares)
+        parts = (whole.split(sharding.CHUNK_ROWS) for whole in (norms, distances))
+        for chunk, chunk_norms, nearest in zip(embeddings.chunks(), *parts, strict=True):
+            squares = squared_distances(chunk, chunk_norms, centre, centre_norm)[:, 0]
+            torch.minimum(nearest, squares.double(), out=nearest)
+        if 0 <= row - offset < len(norms):
+            distances[row - offset] = 0
+        if draws.update(distances) == 0:
+            return _filled(drawn, at_draw, num_rows, generator)
+        row = draws.row(generator)
+        at_draw[len(drawn)] = _row(distances, row - offset, shares)
         drawn.append(row)
     return Seeding(torch.tensor(drawn, device=norms.device), at_draw, 0)
 
 
 def k_means_plus_plus_by_rejection(
-    source: EmbeddingSource, num: int, generator: torch.Generator
+    source: EmbeddingSource,
+    num: int,
+    generator: torch.Generator,
+    shares: Shares = sharding.ALONE,
 ) -> Seeding:
     """What :func:`k_means_plus_plus` draws, by the same law, for pools of any size.
 
@@ -193,6 +208,8 @@ def k_means_plus_plus_by_rejection(
         source: The embeddings of N rows. They are read once, and again when all bounds are updated.
         num: How many rows to draw, in [1, N].
         generator: The randomness; on the CPU. Draws differ from those of the other function.
+        shares: The processes that draw together, each with whole chunks of CHUNK_ROWS rows. What is
+            proposed is read by all of them.
 
     Raises:
         ValueError: If ``num`` is out of range.
@@ -209,11 +226,12 @@ def k_means_plus_plus_by_rejection(
         (tensor([0, 2, 1]), tensor([2.0000, 0.5000, 0.0000]), 1)
     """
     norms = source.map(Embeddings.squared_norms)  # (N,)
-    _check(num, len(norms))
-    search = _Rejection(source, norms, num)
+    num_rows, _ = shares.placed(len(norms))
+    _check(num, num_rows)
+    search = _Rejection(source, norms, num, shares)
     while search.num_drawn < num:
         if not search.propose(generator):
-            return _filled(search.drawn, search.at_draw, len(norms), generator)
+            return _filled(search.drawn, search.at_draw, num_rows, generator)
     return Seeding(torch.tensor(search.drawn, device=norms.device), search.at_draw, 0)
 
 
@@ -225,21 +243,26 @@ class _Rejection:
         at_draw: Their squared distances when they were drawn, ``(num,)``.
     """
 
-    def __init__(self, source: EmbeddingSource, norms: Tensor, num: int) -> None:
+    def __init__(self, source: EmbeddingSource, norms: Tensor, num: int, shares: Shares) -> None:
         self.source = source
         self.norms = norms
+        self.shares = shares
+        self.num_rows, self.offset = shares.placed(len(norms))
+        self.draws = sampling.Draws(len(norms), norms.device, shares)
         self.drawn: list[int] = []
         self.at_draw = norms.new_zeros(num)
         self.bounds = torch.full_like(norms, torch.inf, dtype=torch.float64)  # (N,)
         self.shortest = torch.inf
-        first = norms.argmax(keepdim=True)
-        centre = source.take(first)
+        first, norm = _longest(norms, self.offset, shares)
+        centre = source.take(torch.tensor([first]))
         self.centres = Embeddings(
             centre.a.new_empty(num, centre.a.shape[1]), centre.h.new_empty(num, centre.h.shape[1])
         )
+        self.centre_norms = norms.new_empty(num)
         self.num_updated = 0  # centres that all bounds take into account
         self.num_rejected = 0
-        self._append(int(first), centre, float(norms[first]))
+        self._append(first, centre, norm, norm)
+        self._set_bounds(torch.tensor([first]), torch.zeros(1, dtype=torch.float64))
 
     @property
     def num_drawn(self) -> int:
@@ -248,46 +271,57 @@ class _Rejection:
 
     def propose(self, generator: torch.Generator) -> bool:
         """Draws from some proposals as many centres as they give; False if no row has any mass."""
-        if self.num_rejected > MAX_REJECTED_SHARE * len(self.norms):
+        if self.num_rejected > MAX_REJECTED_SHARE * self.num_rows:
             self._update_all()
         self._update_by_length()
-        cumulative = self.bounds.cumsum(0)
-        if cumulative[-1] == 0:
+        if self.draws.update(self.bounds) == 0:
             return False
-        shares, chances = torch.rand(2, NUM_PROPOSALS, generator=generator, dtype=torch.float64)
-        # As `sampling.draw_proportionally`.
-        targets = shares.to(cumulative.device) * cumulative[-1]
-        rows = torch.searchsorted(cumulative, targets, right=True)
-        proposed, norms, bounds = self.source.take(rows), self.norms[rows], self.bounds[rows]
+        uniforms, chances = torch.rand(2, NUM_PROPOSALS, generator=generator, dtype=torch.float64)
+        rows = self.draws.rows(uniforms)
+        proposed = self.source.take(rows)
+        norms, bounds = (
+            sharding.taken(whole, rows, self.offset, self.shares)
+            for whole in (self.norms, self.bounds)
+        )
         to_centres = self._distances(proposed, norms, slice(0, self.num_drawn))
         distances = torch.minimum(to_centres.amin(1).double(), bounds).cpu()  # (M,)
         between = squared_distances(proposed, norms, proposed, norms).double().cpu()  # (M, M)
-        between[rows[:, None].cpu() == rows.cpu()] = 0
+        between[rows[:, None] == rows] = 0
         thresholds = chances * bounds.cpu()
         for i in range(len(rows)):
             if thresholds[i] < distances[i]:
-                self._append(int(rows[i]), proposed.take(torch.tensor([i])), float(distances[i]))
+                centre = proposed.take(torch.tensor([i]))
+                self._append(int(rows[i]), centre, float(norms[i]), float(distances[i]))
                 distances = torch.minimum(distances, between[i])
                 if self.num_drawn == len(self.at_draw):
                     break
             else:
                 self.num_rejected += 1
-        self.bounds[rows] = distances.to(self.bounds.device)
+        self._set_bounds(rows, distances)
         return True
 
-    def _append(self, row: int, centre: Embeddings, squared_distance: float) -> None:
+    def _append(
+        self, row: int, centre: Embeddings, squared_norm: float, squared_distance: float
+    ) -> None:
         self.centres.a[self.num_drawn], self.centres.h[self.num_drawn] = centre.a[0], centre.h[0]
+        self.centre_norms[self.num_drawn] = squared_norm
         self.at_draw[self.num_drawn] = squared_distance
         self.drawn.append(row)
 
+    def _set_bounds(self, rows: Tensor, bounds: Tensor) -> None:
+        """Those of rows among all that this process has."""
+        own = rows - self.offset
+        is_own = (own >= 0) & (own < len(self.bounds))
+        device = self.bounds.device
+        self.bounds[own[is_own].to(device)] = bounds[is_own].to(device)
+
     def _update_by_length(self) -> None:
         """Takes the shortest centre into account, for whose direction no row must be read."""
-        shortest = float(self.norms[self.drawn].amin()) ** 0.5
+        shortest = float(self.centre_norms[: self.num_drawn].amin()) ** 0.5
         if shortest < self.shortest:
             self.shortest = shortest
             lengths = self.norms.double().sqrt()
             torch.minimum(self.bounds, lengths.add_(shortest).square_(), out=self.bounds)
-        self.bounds[self.drawn] = 0
 
     def _update_all(self) -> None:
         """Makes every bound a distance."""
@@ -300,7 +334,22 @@ class _Rejection:
 
     def _distances(self, embeddings: Embeddings, norms: Tensor, which: slice) -> Tensor:
         centres = Embeddings(self.centres.a[which], self.centres.h[which])
-        return squared_distances(embeddings, norms, centres, self.norms[self.drawn[which]])
+        return squared_distances(embeddings, norms, centres, self.centre_norms[which])
+
+
+def _longest(norms: Tensor, offset: int, shares: Shares) -> tuple[int, float]:
+    """The row of the largest norm among those of all processes, the first of equals, and it."""
+    own = int(norms.argmax()) if len(norms) else 0
+    norm = float(norms[own]) if len(norms) else -torch.inf
+    _, row, norm = shares.highest(own + offset, norm)
+    return row, norm
+
+
+def _row(values: Tensor, row: int, shares: Shares) -> Tensor:
+    """One row, ``(1, ...)``, in every process: the number ``row`` in that which has it."""
+    is_own = 0 <= row < len(values)
+    own = values[row : row + 1] if is_own else values.new_zeros(1, *values.shape[1:])
+    return shares.combined(own)
 
 
 def _check(num: int, num_rows: int) -> None:

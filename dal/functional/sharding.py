@@ -5,7 +5,7 @@ decided from all rows comes from a reduction. Every process must call it, and ge
 that of one process with all rows, to the last digit. So shares begin at multiples of the chunks in
 which one process would read the rows, and of equal scores the one of the lower row wins.
 
-What is exchanged does not grow with the number of rows. For N = 10⁹ rows of D = 384 on 64 devices,
+What is exchanged hardly grows with the number of rows. For N = 10⁹ rows of D = 384 on 64 devices,
 with B = 1000:
 
 * A ranking by score (margin, entropy, least confidence): once B scores and B rows from each device,
@@ -14,6 +14,9 @@ with B = 1000:
 * A greedy search (core-set): for each pick, a score and a row from each device, 64·16 bytes = 1 KB,
   and the features of one row to all, 1.5 KB. These are 2·B messages, each a latency of about 50 µs:
   0.1 s for a batch. Each device keeps 17 bytes for each of its rows, 0.3 GB.
+* Draws ∝ mass (BADGE, Falcun): for each draw, of BADGE for each block of 256 proposals, the sum of
+  each chunk of rows, N/8192·8 bytes = 1 MB from all together, and the rows that are drawn.
+* Candidates to be clustered (ALFA-Mix, DropQuery): once their rows, 8 bytes for each.
 * BAIT (Binary), which is not shared out yet: once the sum F, D² numbers or 0.6 MB from each device;
   for each block of 64 steps, the features and terms of a shortlist, 64·2048·1.5 KB = 0.2 GB in all,
   the directions of the steps, 2·64·D numbers or 0.2 MB, and how many of the steps are valid. With
@@ -28,6 +31,23 @@ import torch.distributed as dist
 from torch import Tensor
 
 from dal.functional import ranking
+
+# Shares begin at multiples of it. What depends on the rows that are computed together, as the last
+# digit of a matrix product does, is computed in chunks of so many rows or of a part of them.
+CHUNK_ROWS = 1 << 13  # 25 MiB of float64 at D = 384
+
+
+def part_of_chunk(max_rows: int) -> int:
+    """A half, a quarter, ... of CHUNK_ROWS, or all: the first that is not above ``max_rows``.
+
+    Example:
+        >>> part_of_chunk(3000)
+        2048
+    """
+    size = CHUNK_ROWS
+    while size > max_rows:
+        size //= 2
+    return size
 
 
 class Shares:
@@ -64,6 +84,23 @@ class Shares:
 
         Returns:
             ``(sum of n, ...)``.
+        """
+        return part
+
+    def placed(self, num: int) -> tuple[int, int]:
+        """How many rows all processes have, and which of these is the first of this one.
+
+        Args:
+            num: How many this one has.
+        """
+        sizes = self.gathered(torch.tensor([num])).tolist()
+        return sum(sizes), sum(sizes[: self.rank])
+
+    def combined(self, part: Tensor) -> Tensor:
+        """Entries that each are known to one process, in every process.
+
+        Args:
+            part: Of this one, ``(...)``, of equal shape in all; 0 what it does not know.
         """
         return part
 
@@ -117,6 +154,12 @@ class ProcessShares(Shares):
         kept = [one[: int(size)] for one, size in zip(parts, sizes, strict=True)]
         return torch.cat(kept).to(part.device)
 
+    def combined(self, part: Tensor) -> Tensor:
+        """Entries that each are known to one process, in every process."""
+        whole = part.to(self.device).contiguous().clone()
+        dist.all_reduce(whole)  # exact: of the terms of a sum all are 0 but one
+        return whole.to(part.device)
+
     def row_of(self, owner: int, row: Tensor) -> Tensor:
         """What one process gives, in every process."""
         sent = row.to(self.device).contiguous().clone()
@@ -125,6 +168,29 @@ class ProcessShares(Shares):
 
 
 ALONE = Shares()
+
+
+def taken(values: Tensor, rows: Tensor, offset: int, shares: Shares) -> Tensor:
+    """Entries of some rows, in every process, whichever has them.
+
+    Args:
+        values: Of the rows of this process, ``(n, ...)``.
+        rows: Which, among all, ``(M,)``, int64, the same in every process.
+        offset: The first row of this process.
+        shares: The processes.
+
+    Returns:
+        ``(M, ...)``.
+
+    Example:
+        >>> taken(torch.tensor([2.0, 1.0, 3.0]), torch.tensor([2, 0]), 0, ALONE)
+        tensor([3., 2.])
+    """
+    own = rows.to(values.device) - offset
+    is_own = (own >= 0) & (own < len(values))
+    found = values.new_zeros(len(rows), *values.shape[1:])
+    found[is_own] = values[own[is_own]]
+    return shares.combined(found)
 
 
 def lowest(scores: Tensor, num: int, offset: int, shares: Shares) -> tuple[Tensor, Tensor]:
@@ -148,3 +214,14 @@ def lowest(scores: Tensor, num: int, offset: int, shares: Shares) -> tuple[Tenso
     values, rows = shares.gathered(scores[own]), shares.gathered(own + offset)
     best = ranking.lowest(values, num)
     return rows[best], values[best]
+
+
+def highest(scores: Tensor, num: int, offset: int, shares: Shares) -> tuple[Tensor, Tensor]:
+    """Rows of the highest scores of all processes, and these, highest first: as :func:`lowest`.
+
+    Example:
+        >>> highest(torch.tensor([2.0, 1.0, 3.0]), 2, 0, ALONE)
+        (tensor([2, 0]), tensor([3., 2.]))
+    """
+    rows, negated = lowest(-scores, num, offset, shares)
+    return rows, -negated

@@ -34,6 +34,7 @@ class AlfaMix(ClusterStrategy):
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({Need.HEAD, Need.LABELS})
+    is_shared: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -55,8 +56,9 @@ class AlfaMix(ClusterStrategy):
             embeddings, logits = query.embeddings(features), query.logits(features)
             return mixing.flip_strengths(embeddings, logits, weight, anchors)
 
+        _, share = query.own_share()
         candidates, epsilon = mixing.candidates(
-            query.map_pool_features(strengths), query.num, self.epsilon_step
+            share.map_pool_features(strengths), query.num, self.epsilon_step, query.shares
         )
         candidates = candidates.cpu()
         part = query.restricted_to(candidates)

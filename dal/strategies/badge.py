@@ -1,7 +1,7 @@
 """BADGE: uncertain and diverse, by k-means++ on gradients."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,12 +22,14 @@ class Badge(Strategy):
         dtype: ``"float32"``, or ``"float64"`` for checks.
 
     Memory: 4·U·(K + D) bytes for up to 131,072 rows; for more, 40·U bytes and what the query has
-    loaded.
+    loaded. Of several processes, each has its share of that.
 
     References:
         Ash et al. (2020), "Deep batch active learning by diverse, uncertain gradient lower
         bounds", algorithm 1.
     """
+
+    is_shared: ClassVar[bool] = True
 
     def __init__(self, subset_size: int | None = None, dtype: str = "float32") -> None:
         super().__init__(subset_size)
@@ -39,16 +41,17 @@ class Badge(Strategy):
         Scores are squared distances to the nearest earlier pick when each was drawn, and for the
         first its squared length.
         """
+        how = (query.num, query.generator, query.shares)
+        _, part = query.own_share()
         if len(query.pool) > seeding.SMALL_POOL:
-            drawn = seeding.k_means_plus_plus_by_rejection(
-                _PoolEmbeddings(query, self.dtype), query.num, query.generator
-            )
+            source = _PoolEmbeddings(query, part, self.dtype)
+            drawn = seeding.k_means_plus_plus_by_rejection(source, *how)
         else:
             embeddings = Embeddings(
-                query.map_pool(lambda probs: seeding.gradient_factors(probs.to(self.dtype))),
-                query.pool_embeddings.to(self.dtype),
+                part.map_pool(lambda probs: seeding.gradient_factors(probs.to(self.dtype))),
+                part.pool_embeddings.to(self.dtype),
             )
-            drawn = seeding.k_means_plus_plus(embeddings, query.num, query.generator)
+            drawn = seeding.k_means_plus_plus(embeddings, *how)
         return Selection(
             drawn.positions, drawn.squared_distances, {"num_uniform": drawn.num_uniform}
         )
@@ -58,13 +61,14 @@ class _PoolEmbeddings(NamedTuple):
     """The embeddings of a pool, computed from its features whenever they are needed."""
 
     query: Query
+    part: Query  # of this process's rows
     dtype: torch.dtype
 
     def take(self, rows: Tensor) -> Embeddings:
         return self._embeddings(self.query.pool.take(rows.cpu()).load())
 
     def map(self, function: Callable[[Embeddings], Tensor]) -> Tensor:
-        return self.query.map_pool_features(lambda rows: function(self._embeddings(rows)))
+        return self.part.map_pool_features(lambda rows: function(self._embeddings(rows)))
 
     def _embeddings(self, features: Tensor) -> Embeddings:
         probs = self.query.logits(features).softmax(-1).to(self.dtype)

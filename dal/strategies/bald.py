@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dal.errors import ConfigError, ResourceError
-from dal.functional import information, ranking
+from dal.functional import information, sharding
 from dal.runtime import devices
 from dal.strategies.query import Query
 from dal.strategies.strategy import Need, Selection, Strategy
@@ -32,6 +32,7 @@ class Bald(Strategy):
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({Need.HEAD, Need.POSTERIOR})
+    is_shared: ClassVar[bool] = True
 
     def __init__(
         self, subset_size: int | None = None, num_samples: int = 20, power: bool = False
@@ -46,16 +47,15 @@ class Bald(Strategy):
         Scores are mutual informations in nats; with ``power`` their logarithms plus the noise, and
         NaN for examples without information, which are drawn uniformly when there are no others.
         """
-        informations = query.map_pool_logit_samples(
-            information.mutual_information, self.num_samples
-        )
+        own, part = query.own_share()
+        informations = part.map_pool_logit_samples(information.mutual_information, self.num_samples)
+        where = (query.num, own.start, query.shares)
         if not self.power:
-            positions = ranking.highest(informations, query.num)
-            return Selection(positions, informations[positions])
-        perturbed = information.perturbed_logarithms(informations, query.generator)
-        positions = ranking.highest(perturbed, query.num)
-        is_drawn = informations[positions] == 0
-        scores = perturbed[positions].masked_fill(is_drawn, torch.nan)
+            return Selection(*sharding.highest(informations, *where))
+        perturbed = information.perturbed_logarithms(informations, query.generator, query.shares)
+        positions, scores = sharding.highest(perturbed, *where)
+        is_drawn = sharding.taken(informations, positions, *where[1:]) == 0
+        scores = scores.masked_fill(is_drawn, torch.nan)
         return Selection(positions, scores, {"num_uniform": int(is_drawn.sum())})
 
 
@@ -71,7 +71,8 @@ class BatchBald(Strategy):
         max_configurations: Joint labels of a batch that are taken into account, all as long as they
             are no more, and a sample of this size after that.
 
-    Memory: 4·U·K·S bytes; whether the device has it is checked before it is taken.
+    Memory: 4·U·K·S bytes, of which each of several processes has its share; whether the device has
+    it is checked before it is taken.
 
     References:
         Kirsch et al. (2019), "BatchBALD: efficient and diverse batch acquisition for deep Bayesian
@@ -81,6 +82,7 @@ class BatchBald(Strategy):
     MAX_NUM = 50
 
     needs: ClassVar[frozenset[Need]] = frozenset({Need.HEAD, Need.POSTERIOR})
+    is_shared: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -109,12 +111,14 @@ class BatchBald(Strategy):
                 f"{query.num}: {self.num_samples} samples of the posterior are told apart by a few "
                 "labels. Select more with strategy=bald strategy.power=true."
             )
-        self._check_memory(query)
+        _, part = query.own_share()
+        self._check_memory(part)
         selected = information.batch_bald(
-            query.map_pool_logit_samples(_probs_by_row, self.num_samples, joint=True),
+            part.map_pool_logit_samples(_probs_by_row, self.num_samples, joint=True),
             query.num,
             query.generator,
             self.max_configurations,
+            query.shares,
         )
         derived = {
             "information": float(f"{selected.gains.nansum():.7g}"),

@@ -1,7 +1,9 @@
 """Cluster-Margin: uncertain examples of clusters large and small."""
 
+from typing import ClassVar
+
 from dal.errors import ConfigError, ResourceError
-from dal.functional import linkage, ranking, uncertainty
+from dal.functional import linkage, sharding, uncertainty
 from dal.runtime import devices
 from dal.strategies.query import Query
 from dal.strategies.strategy import Selection, Strategy
@@ -29,6 +31,8 @@ class ClusterMargin(Strategy):
         Citovsky et al. (2021), "Batch active learning at scale", algorithm 1.
     """
 
+    is_shared: ClassVar[bool] = True
+
     def __init__(
         self, subset_size: int | None = None, candidates_per_pick: int = 10, cut: float = 0.5
     ) -> None:
@@ -50,19 +54,21 @@ class ClusterMargin(Strategy):
         """
         num_candidates = min(self.candidates_per_pick * query.num, len(query.pool))
         _check_memory(query, num_candidates)
-        margins = query.map_pool(uncertainty.margin)
-        candidates = ranking.lowest(margins, num_candidates).cpu()
+        own, part = query.own_share()
+        candidates, margins = sharding.lowest(
+            part.map_pool(uncertainty.margin), num_candidates, own.start, query.shares
+        )
+        candidates = candidates.cpu()
         clusters = linkage.average_linkage(
             query.restricted_to(candidates).pool_embeddings, self.cut
         )
         drawn = linkage.round_robin(clusters.assignment, query.num, query.generator)
-        positions = candidates[drawn]
         derived = {
             "num_candidates": num_candidates,
             "num_clusters": int(clusters.assignment.max()) + 1,
             "max_distance": clusters.max_distance,
         }
-        return Selection(positions, margins[positions.to(margins.device)], derived)
+        return Selection(candidates[drawn], margins[drawn], derived)
 
 
 def _check_memory(query: Query, num_candidates: int) -> None:

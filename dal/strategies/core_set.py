@@ -2,8 +2,6 @@
 
 from typing import ClassVar
 
-import torch
-
 from dal.functional import k_centers
 from dal.strategies.query import Query
 from dal.strategies.strategy import Need, Selection, Strategy
@@ -31,10 +29,7 @@ class CoreSet(Strategy):
         Scores are distances to the nearest centre when each was chosen; to the mean for that first
         one; NaN for those drawn uniformly, once all that is left coincides with a centre.
         """
-        own = query.shares.own(len(query.pool), k_centers.CHUNK_ROWS)
-        part = query
-        if query.shares.num > 1:
-            part = query.restricted_to(torch.arange(own.start, own.stop))
+        _, part = query.own_share()
         selected = k_centers.select(
             part.feature_rows,
             query.labeled_features,

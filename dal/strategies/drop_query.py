@@ -3,6 +3,8 @@
 from functools import partial
 from typing import ClassVar
 
+from torch import Tensor
+
 from dal.errors import ConfigError
 from dal.functional import dropout as feature_dropout
 from dal.functional import representatives
@@ -37,6 +39,7 @@ class DropQuery(ClusterStrategy):
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset()
+    is_shared: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -59,17 +62,8 @@ class DropQuery(ClusterStrategy):
         """Scores are distances to the centre, NaN for examples that were drawn uniformly."""
         if not {Need.HEAD, Need.LABELS} <= offered(query):
             return KMeans(None, self.max_points_per_centroid).select(query)
-        num_mismatches = query.map_pool_features(
-            partial(
-                feature_dropout.num_mismatches,
-                logits=query.logits,
-                num_passes=self.num_passes,
-                dropout=self.dropout,
-                generator=query.generator,
-            )
-        )
         candidates, least = feature_dropout.candidates(
-            num_mismatches.cpu(), self.num_passes, query.num
+            self._num_mismatches(query), self.num_passes, query.num, query.shares
         )
         part = query.restricted_to(candidates)
         rows = part.pool_features if self.clusters_all else part.feature_rows
@@ -80,3 +74,21 @@ class DropQuery(ClusterStrategy):
             "num_uniform": selected.num_uniform,
         }
         return Selection(selected.positions, selected.distances, derived)
+
+    def _num_mismatches(self, query: Query) -> Tensor:
+        """Of this process's rows, in how many passes the predicted class changes, on the CPU."""
+        own, part = query.own_share()
+        num_bytes = self.num_passes * query.pool.num_features
+        # Every process draws all random numbers, and uses those of its rows.
+        feature_dropout.skip(own.start, num_bytes, query.generator)
+        num_mismatches = part.map_pool_features(
+            partial(
+                feature_dropout.num_mismatches,
+                logits=query.logits,
+                num_passes=self.num_passes,
+                dropout=self.dropout,
+                generator=query.generator,
+            )
+        )
+        feature_dropout.skip(len(query.pool) - own.stop, num_bytes, query.generator)
+        return num_mismatches.cpu()

@@ -1,5 +1,7 @@
 """Falcun: uncertain examples whose class probabilities differ from each other."""
 
+from typing import ClassVar
+
 from dal.errors import ConfigError
 from dal.functional import falcun
 from dal.strategies.query import Query
@@ -19,6 +21,8 @@ class Falcun(Strategy):
         Gilhuber et al. (2024), "Falcun: A simple and efficient deep active learning strategy".
     """
 
+    is_shared: ClassVar[bool] = True
+
     def __init__(self, subset_size: int | None = None, gamma: float = 10.0) -> None:
         super().__init__(subset_size)
         if gamma <= 0:
@@ -27,6 +31,9 @@ class Falcun(Strategy):
 
     def select(self, query: Query) -> Selection:
         """In the order of the draws; scores are relevances, NaN for what was drawn uniformly."""
-        selected = falcun.select(query.pool_probs_by_class, query.num, query.generator, self.gamma)
+        _, part = query.own_share()
+        selected = falcun.select(
+            part.pool_probs_by_class, query.num, query.generator, self.gamma, query.shares
+        )
         derived = {"num_uniform": selected.num_uniform}
         return Selection(selected.positions, selected.relevances, derived)

@@ -14,7 +14,7 @@ from dal.functional.rows import Rows
 from dal.runtime import devices
 
 CHUNK_LOGITS = 1 << 21  # 8 MiB of float32: near the cache between the head and the softmax
-CHUNK_FEATURES = 1 << 26  # 256 MiB of float32, of few classes and many rows
+CHUNK_FEATURES = 1 << 26  # 256 MiB of float32
 MIN_CHUNK_ROWS = 256
 
 # Of the cached properties, those that a part of the pool does not change.
@@ -145,12 +145,7 @@ class Query:
         if self._embeds_by_identity:
             return self.pool_features
         self._check_fits(self.embedding_size)
-        embeddings = torch.empty(len(self.pool), self.embedding_size, device=self.device)
-        start = 0
-        for features in self._chunks(self.pool):
-            embeddings[start : start + len(features)] = self.embeddings(features)
-            start += len(features)
-        return embeddings
+        return self.map_pool_features(self.embeddings)
 
     @cached_property
     def labeled_embeddings(self) -> Tensor:
@@ -252,14 +247,9 @@ class Query:
     def map_pool_samples(
         self, function: Callable[[Tensor], Tensor], num_samples: int, joint: bool = False
     ) -> Tensor:
-        """``function`` of class probabilities under sampled weights, row by row.
+        """``function`` of class probabilities ``(S, M, K)`` under sampled weights, row by row.
 
         As :meth:`map_pool_logit_samples`, of which these are the softmax.
-
-        Args:
-            function: Maps probabilities ``(S, M, K)`` to ``(M, ...)`` without mixing rows.
-            num_samples: S.
-            joint: Whether rows share the weights of a sample.
         """
         return self.map_pool_logit_samples(
             lambda logits: function(logits.softmax(-1)), num_samples, joint
@@ -310,12 +300,22 @@ class Query:
                 return drawn
 
         # As many rows as there are logits for, so that S samples take no more memory than one.
-        chunk_rows = max(1, self.chunk_rows // num_samples)
+        chunk_rows = max(MIN_CHUNK_ROWS, CHUNK_LOGITS // self.num_classes) // num_samples
         return self._joined(
             function(samples(rows))
             for features in self._chunks(self.pool)
-            for rows in features.split(chunk_rows)
+            for rows in features.split(max(1, chunk_rows))
         )
+
+    def own_share(self) -> tuple[slice, "Query"]:
+        """The rows of the pool that are this process's, maybe none, and the question for these.
+
+        Without other processes all rows, and the query itself. What it computes of a row is the
+        same to the last digit, since a share is whole chunks of those in which one process reads.
+        """
+        rows = self.shares.own(len(self.pool), sharding.CHUNK_ROWS)
+        own = torch.arange(rows.start, rows.stop)
+        return rows, self if self.shares.num == 1 else self.restricted_to(own)
 
     def report(self, num: int, total: int) -> None:
         """Tells who shows the progress of a selection how many of all its steps are done."""
@@ -352,7 +352,7 @@ class Query:
     def chunk_rows(self) -> int:
         """How many rows of the pool are read and computed at a time."""
         size = min(CHUNK_LOGITS // self.num_classes, CHUNK_FEATURES // self.pool.num_features)
-        return max(MIN_CHUNK_ROWS, size)
+        return sharding.part_of_chunk(max(MIN_CHUNK_ROWS, size))
 
     def _are_kept(self, num_columns: int) -> bool:
         are_kept = self.pool.are_kept(num_columns)
@@ -380,11 +380,11 @@ class Query:
     def _chunks(self, rows: FeatureRows) -> Iterator[Tensor]:
         """Features of some rows, ``(M, D)``, read again only if they have not been kept."""
         is_kept = rows is self.pool and "pool_features" in vars(self)
+        if len(rows) == 0:
+            yield self._no_features
         yield from (self.pool_features.split if is_kept else rows.chunks)(self.chunk_rows)
 
     def _logits(self, rows: FeatureRows) -> Iterator[Tensor]:
-        if len(rows) == 0:
-            yield self._fitted_head(self._no_features)
         for features in self._chunks(rows):
             yield self.logits(features)
 

@@ -6,7 +6,6 @@ Memory: one chunk of probabilities at a time.
 from collections.abc import Callable
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from dal.functional import sharding, uncertainty
@@ -65,13 +64,10 @@ class LeastConfidence(Strategy):
 
 def _highest(query: Query, function: Callable[[Tensor], Tensor]) -> Selection:
     own, scores = _own_scores(query, function)
-    positions, lowest = sharding.lowest(-scores, query.num, own.start, query.shares)
-    return Selection(positions, -lowest)
+    return Selection(*sharding.highest(scores, query.num, own.start, query.shares))
 
 
 def _own_scores(query: Query, function: Callable[[Tensor], Tensor]) -> tuple[slice, Tensor]:
     """The rows of this process, and what a function gives of their probabilities."""
-    own = query.shares.own(len(query.pool), query.chunk_rows)
-    if query.shares.num > 1:
-        query = query.restricted_to(torch.arange(own.start, own.stop))
-    return own, query.map_pool(function)
+    own, part = query.own_share()
+    return own, part.map_pool(function)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from dal.functional import falcun
+from dal.functional import falcun, sharding
 from tests import reference
 
 
@@ -50,7 +50,7 @@ def test_picks_what_its_definition_picks(
 
 
 def test_chunks_and_few_classes_change_no_pick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(falcun, "CHUNK_ROWS", 7)
+    monkeypatch.setattr(sharding, "CHUNK_ROWS", 7)
     monkeypatch.setattr(falcun, "CHUNK_ENTRIES", 100)
     for tail in (0.0, 0.25, 1.0):  # of all classes, of some, of one
         monkeypatch.setattr(falcun, "MAX_TAIL", tail)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from dal.functional import distances, k_centers, lazy
+from dal.functional import distances, k_centers, lazy, sharding
 from tests import reference
 from tests.functional import point_sets
 
@@ -69,7 +69,7 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = select(points, 10, 80)
     monkeypatch.setattr(lazy, "BLOCK_ROWS", 3)
     monkeypatch.setattr(distances, "CHUNK_ROWS", 7)
-    monkeypatch.setattr(k_centers, "CHUNK_ROWS", 7)
+    monkeypatch.setattr(sharding, "CHUNK_ROWS", 7)
     assert select(points, 10, 80).positions.tolist() == whole.positions.tolist()
 
 

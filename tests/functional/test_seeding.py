@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from dal.functional import seeding
+from dal.functional import seeding, sharding
 from dal.functional.seeding import Embeddings
 from tests import reference
 
@@ -197,7 +197,7 @@ def test_zero_embeddings_are_drawn_uniformly(by_rejection: bool) -> None:
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     probs, features = draw(50, 4, 3, 1)
     whole, _ = seed_centres(probs, features, 9, 0)
-    monkeypatch.setattr(seeding, "CHUNK_ROWS", 7)
+    monkeypatch.setattr(sharding, "CHUNK_ROWS", 7)
     chunked, _ = seed_centres(probs, features, 9, 0)
     assert chunked == whole
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from dal.data import FeatureRows
 from dal.errors import ConfigError
+from dal.functional import sharding
 from dal.heads import MLP, Head, LinearHead
 from dal.strategies import Badge, Bait, BaitBinary, BaitDiagonal, BaitExp, Query, Strategy
 from dal.strategies import query as queries
@@ -132,3 +133,26 @@ def test_a_head_without_a_posterior_is_refused() -> None:
         message = f"a head with a posterior, got Linear, which has no method `{method}`"
         with pytest.raises(ConfigError, match=message):
             asked.map_pool_samples(lambda probs: probs[0], 2, joint)
+
+
+@pytest.mark.parametrize(
+    ("rank", "expected"), [(0, slice(0, 0)), (1, slice(0, 8)), (2, slice(8, 11))]
+)
+def test_a_share_is_whole_chunks_or_nothing(
+    rank: int, expected: slice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharding, "CHUNK_ROWS", 8)
+    monkeypatch.setattr(queries, "MIN_CHUNK_ROWS", 5)
+    monkeypatch.setattr(queries, "CHUNK_LOGITS", 1)
+    asked = query(drawn_pool(11, 0), 2)
+    assert asked.own_share() == (slice(0, 11, None), asked)
+    asked = replace(asked, shares=sharding.Shares())
+    asked.shares.num, asked.shares.rank = 3, rank
+    rows, own = asked.own_share()
+    assert rows == expected
+    assert own.chunk_rows == 4  # at most 5, and a part of 8
+    for name in ("pool_features", "pool_embeddings", "pool_probs", "feature_rows"):
+        assert torch.equal(getattr(own, name)[:], getattr(asked, name)[rows])
+    assert torch.equal(own.pool_probs_by_class, asked.pool_probs_by_class[:, rows])
+    doubled = own.map_pool_features(lambda features: 2 * features)
+    assert torch.equal(doubled, 2 * asked.pool_features[rows])

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,31 +16,55 @@ import torch.distributed as dist
 
 from dal import strategies
 from dal.bench.select import Problem, draw_features, make_query
-from dal.functional import k_centers, sharding
-from dal.strategies import query as queries
+from dal.functional import seeding, sharding
+from dal.strategies import AlfaMix, Badge, Bald, BatchBald, Strategy
+from dal.strategies.testing import TwoLayers
 
 ROOT = Path(__file__).parents[2]
-PROBLEM = Problem(400, 5, 20, 30)
-CHUNK_ROWS = 96
+PROBLEM = Problem(150, 5, 20, 30)
+CHUNK_ROWS = 32
+NAMES = (
+    *("random", "margin", "entropy", "least_confidence", "core_set", "badge", "bald"),
+    *("batch_bald", "falcun", "cluster_margin", "alfa_mix", "drop_query"),
+)
+
+
+def cases() -> Iterator[tuple[str, Strategy, int]]:
+    """Strategies, and from how many rows on BADGE draws by rejection."""
+    for name, known in strategies.BY_NAME.items():
+        if known.is_shared and known is not BatchBald:
+            yield name, known(), 150
+    yield "badge by rejection", Badge(), 50
+    yield "bald with noise", Bald(power=True), 150
+    yield "batch_bald", BatchBald(num_samples=10, max_configurations=50), 150
+    yield "part of alfa_mix", AlfaMix(subset_size=120), 150
 
 
 def selections(shares: sharding.Shares) -> dict[str, Any]:
     """Positions and scores of every strategy that shares the rows, with and without labels."""
-    queries.CHUNK_LOGITS = queries.MIN_CHUNK_ROWS = k_centers.CHUNK_ROWS = CHUNK_ROWS
+    sharding.CHUNK_ROWS = CHUNK_ROWS
     features = draw_features(PROBLEM, 16)
-    features[40:60] = features[200:220]  # ties of rows of two processes
-    features[330:] = features[360]
+    features[30:40] = features[110:120]  # ties of rows of two processes
+    features[140:] = features[150]
+    torch.manual_seed(0)
+    head = TwoLayers(16, PROBLEM.num_classes).requires_grad_(False).eval()
     found = {}
     for num_labeled in (20, 0):
-        problem = PROBLEM._replace(num_labeled=num_labeled, pool=420 - num_labeled)
-        for name, known in strategies.BY_NAME.items():
-            if known.is_shared and known.needs <= ({*strategies.Need} if num_labeled else set()):
+        problem = PROBLEM._replace(num_labeled=num_labeled, pool=170 - num_labeled)
+        for name, strategy, seeding.SMALL_POOL in cases():
+            if num_labeled == 0 and strategy.needs:
+                continue
+            for num in (30, problem.pool):
                 query = make_query(problem, features, torch.device("cpu"), in_memory=False)
-                for num in (30, 400):
-                    selected = known()(replace(query, num=num, shares=shares))
-                    scores = () if selected.scores is None else selected.scores.nan_to_num()
-                    key = f"{name}, {num} of {problem.pool}"
-                    found[key] = [selected.positions.tolist(), list(map(float, scores))]
+                query = replace(query, num=num, head=head, shares=shares)
+                if num > (strategy.subset_size or (50 if name == "batch_bald" else num)):
+                    continue
+                selected = strategy(query)
+                scores = () if selected.scores is None else selected.scores.nan_to_num()
+                # What is drawn next says whether all processes have drawn as many numbers.
+                state = int(torch.randint(2**31, (), generator=query.generator))
+                answer = selected.positions.tolist(), list(map(float, scores)), state
+                found[f"{name}, {num} of {problem.pool}"] = [*answer, dict(selected.derived)]
     return found
 
 
@@ -71,9 +96,7 @@ def test_processes_select_what_one_selects(num: int) -> None:
     ]
     outputs = [json.loads(process.communicate(timeout=200)[0]) for process in running]
     expected = outputs[0]["alone"]
-    assert {key.partition(",")[0] for key in expected} == {
-        *("random", "margin", "entropy", "least_confidence", "core_set")
-    }
+    assert {key.partition(",")[0] for key in expected} >= {*NAMES, "badge by rejection"}
     for output in outputs:
         assert output["together"] == expected
 
