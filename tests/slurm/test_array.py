@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_train import num_rows, stable_curve
+from tests.run_files import num_rows, stable_curve
 
 ROOT = Path(__file__).parents[2]
 CLUSTER = os.environ.get("DAL_TEST_SLURM")  # the folder of tests/slurm/cluster
