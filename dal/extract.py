@@ -9,6 +9,7 @@ from rich.console import Console
 
 from dal.cli import command, config, config_errors, terminal
 from dal.errors import ConfigError
+from dal.runtime import garbage
 
 if TYPE_CHECKING:
     from dal.extraction.entry import Entry
@@ -26,11 +27,12 @@ def extract(cfg: DictConfig, console: Console) -> dict[str, "Entry"]:
         DalError: If the configuration, the items, the weights or the cache are not as expected.
     """
     # Imported here, because they take seconds to load, and `--help` needs none of them.
-    from dal.cli.console import ExtractionProgress, bars
-    from dal.data import Embedded
-    from dal.extraction import exports
-    from dal.runtime import trainers
-    from dal.runtime.processes import Processes
+    with garbage.modules_spared():
+        from dal.cli.console import ExtractionProgress, bars
+        from dal.data import Embedded
+        from dal.extraction import exports
+        from dal.runtime import trainers
+        from dal.runtime.processes import Processes
 
     for key in ("data", "backbone", "extraction", "trainer"):
         OmegaConf.to_container(cfg[key], throw_on_missing=True)

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from dal.cli import command, config, config_errors, labeling, terminal
 from dal.errors import ConfigError, DalError
+from dal.runtime import garbage
 
 if TYPE_CHECKING:
     from dal.labeling.project import Step
@@ -25,9 +26,10 @@ def query(cfg: DictConfig, console: Console) -> "Step":
         DalError: If the configuration, the items, the answers or the project are not as expected.
     """
     # Here and not above: they take seconds to load, and `--help` needs none of them.
-    from dal.cli.console import ExtractionProgress, PoolProgress, bars
-    from dal.data import Embedded
-    from dal.labeling.project import Project
+    with garbage.modules_spared():
+        from dal.cli.console import ExtractionProgress, PoolProgress, bars
+        from dal.data import Embedded
+        from dal.labeling.project import Project
 
     if "splits" in cfg.data:
         cfg.data.splits.test = None  # all items are the pool

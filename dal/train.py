@@ -12,6 +12,7 @@ from rich.console import Console
 from dal.cli import command, config, config_errors, summary, terminal, variants
 from dal.cli.series import Series
 from dal.errors import ConfigError
+from dal.runtime import garbage
 
 if TYPE_CHECKING:
     from dal.data import ALDataModule
@@ -33,12 +34,13 @@ def train(cfg: DictConfig, console: Console) -> "LearningCurve":
         DalError: If the configuration, the data or the run directory is not as expected.
     """
     # Here and not above: they take seconds to load, and `--help` needs none of them.
-    from dal.cli.console import ExtractionProgress, LiveProgress
-    from dal.data import Embedded
-    from dal.experiment.cycle import check_optimizer
-    from dal.experiment.loop import ALLoop
-    from dal.experiment.record import RunDirectory
-    from dal.runtime import trainers
+    with garbage.modules_spared():
+        from dal.cli.console import ExtractionProgress, LiveProgress
+        from dal.data import Embedded
+        from dal.experiment.cycle import check_optimizer
+        from dal.experiment.loop import ALLoop
+        from dal.experiment.record import RunDirectory
+        from dal.runtime import trainers
 
     resolved: dict[str, Any] = OmegaConf.to_container(  # type: ignore[assignment]
         cfg, resolve=True, throw_on_missing=True

@@ -1,6 +1,5 @@
 """What every test stands on: no network, quiet threads, drawn data."""
 
-import gc
 import os
 import sys
 
@@ -10,20 +9,21 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 if "PYTEST_XDIST_WORKER" in os.environ:  # the workers, and what they start, share the cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import lightning as L
 import pytest
-import torch
 from hypothesis import settings
-from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from dal.data import ALDataModule, Tensors
-from dal.experiment.loop import ALLoop
-from dal.heads.linear import LinearHead
-from dal.runtime.trainers import DEFAULT_TRAINER
+from dal.runtime import garbage
+
+if TYPE_CHECKING:
+    import lightning as L
+
+    from dal.data import ALDataModule
+    from dal.experiment.loop import ALLoop
 
 settings.register_profile("dal", deadline=None, derandomize=True)
 settings.load_profile("dal")
@@ -34,10 +34,10 @@ Command = Callable[..., tuple[int, str, str]]
 SHORT = ["trainer.max_epochs=2", "al.num_acq=2"]  # overrides of a run that takes a moment
 
 
-def pytest_collection_finish() -> None:
-    """What is loaded by now stays, and no collection of garbage needs to look at it again."""
-    gc.collect()
-    gc.freeze()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    with garbage.modules_spared():
+        return (yield)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -45,9 +45,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
+# Fixtures import what takes seconds to load: the process that hands out tests to workers, and tests
+# of scripts alone, need none of it.
+
+
 @pytest.fixture
-def blobs() -> Callable[..., ALDataModule]:
+def blobs() -> "Callable[..., ALDataModule]":
     """Makes a datamodule of Gaussian blobs, one for each class."""
+    import torch
+
+    from dal.data import ALDataModule, Tensors
 
     def make(num_train: int = 120, num_classes: int = 3, **kwargs: float) -> ALDataModule:
         generator = torch.Generator().manual_seed(7)
@@ -64,8 +71,13 @@ def blobs() -> Callable[..., ALDataModule]:
 
 
 @pytest.fixture
-def short_loop(blobs: Callable[..., ALDataModule]) -> Callable[..., ALLoop]:
+def short_loop(blobs: "Callable[..., ALDataModule]") -> "Callable[..., ALLoop]":
     """Makes a loop of 4 cycles that takes a moment: 4 + 3 × 5 labels."""
+    from torch.optim.lr_scheduler import CosineAnnealingLR
+
+    from dal.experiment.loop import ALLoop
+    from dal.heads.linear import LinearHead
+    from dal.runtime.trainers import DEFAULT_TRAINER
     from dal.strategies import Margin
 
     def make(**kwargs: object) -> ALLoop:
@@ -84,7 +96,9 @@ def short_loop(blobs: Callable[..., ALDataModule]) -> Callable[..., ALLoop]:
 
 
 @pytest.fixture
-def cpu_trainer() -> Callable[..., L.Trainer]:
+def cpu_trainer() -> "Callable[..., L.Trainer]":
+    from dal.runtime.trainers import DEFAULT_TRAINER
+
     return partial(DEFAULT_TRAINER, max_epochs=NUM_EPOCHS, accelerator="cpu")
 
 

@@ -10,7 +10,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -19,9 +18,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dal.runtime.signals import RESUMABLE
-from tests.test_train import num_rows, stable_curve
+from tests.run_files import num_rows, stable_curve
+from tests.started import Run
 
-ROOT = Path(__file__).parents[1]
 DISK_MIB = 16
 END_SECONDS = 60.0  # for a process that has been asked to end, on a busy machine
 CYCLES_SECONDS = 2.0  # how long after its first sign of life a run is stopped, at most
@@ -30,7 +29,7 @@ FORBID, PERMIT = (["chmod", "500"], ["chmod", "700"])
 if os.geteuid() == 0:
     FORBID, PERMIT = (["chattr", "+i"], ["chattr", "-i"])
 
-Stop = Callable[["subprocess.Popen[str]", Path], None]
+Stop = Callable[[Run, Path], None]
 
 
 @contextmanager
@@ -49,7 +48,7 @@ def small_disk(path: Path) -> Iterator[bool]:
 def sends(*numbers: signal.Signals) -> Stop:
     """Sends signals, one right after the other."""
 
-    def stop(process: "subprocess.Popen[str]", _: Path) -> None:
+    def stop(process: Run, _: Path) -> None:
         for number in numbers:
             process.send_signal(number)
         process.wait(END_SECONDS)
@@ -57,7 +56,7 @@ def sends(*numbers: signal.Signals) -> Stop:
     return stop
 
 
-def fill_disk(process: "subprocess.Popen[str]", run_dir: Path) -> None:
+def fill_disk(process: Run, run_dir: Path) -> None:
     """Leaves no room until the process has ended."""
     filler = run_dir.parent / "filler"
     with filler.open("wb", buffering=0) as stream:
@@ -72,7 +71,7 @@ def fill_disk(process: "subprocess.Popen[str]", run_dir: Path) -> None:
         filler.unlink()
 
 
-def forbid_writing(process: "subprocess.Popen[str]", run_dir: Path) -> None:
+def forbid_writing(process: Run, run_dir: Path) -> None:
     """Lets nothing be written to the folder until the process has ended."""
     run_dir.mkdir(exist_ok=True)
     subprocess.run([*FORBID, str(run_dir)], check=True)
@@ -89,8 +88,8 @@ def can_forbid_writing(folder: Path) -> bool:
     return forbidden.returncode == 0
 
 
-# What stops a run, and the statuses that it may end with. Before Python has got to the command, a
-# signal does what it does to any process.
+# What stops a run, and the statuses that it may end with. Before the command handles signals, one
+# does what it does to any process.
 STOPS: dict[str, tuple[Stop, set[int]]] = {
     "SIGKILL": (sends(signal.SIGKILL), {-signal.SIGKILL}),
     "SIGTERM": (sends(signal.SIGTERM), {RESUMABLE, -signal.SIGTERM}),
@@ -104,17 +103,9 @@ STOPS: dict[str, tuple[Stop, set[int]]] = {
 }
 
 
-def start(run_dir: Path, log: Path, overrides: Sequence[str]) -> "subprocess.Popen[str]":
+def start(run_dir: Path, log: Path, overrides: Sequence[str]) -> Run:
     """Starts, or resumes, a run."""
-    with log.open("w") as stream:
-        return subprocess.Popen(
-            [sys.executable, "-m", "dal.train", f"run_dir={run_dir}", *overrides],
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            text=True,
-            cwd=log.parent,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-        )
+    return Run([f"run_dir={run_dir}", *overrides], log.parent, log)
 
 
 def soak(
@@ -183,8 +174,8 @@ def soak(
     return counts
 
 
-def _wait_for_a_moment(process: "subprocess.Popen[str]", run_dir: Path, rng: random.Random) -> None:
-    """Waits for a random moment; one in five is amid the imports."""
+def _wait_for_a_moment(process: Run, run_dir: Path, rng: random.Random) -> None:
+    """Waits for a random moment; one in five is soon after the start."""
     if rng.random() < 0.2:
         time.sleep(rng.uniform(0, CYCLES_SECONDS))
         return

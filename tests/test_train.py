@@ -1,6 +1,5 @@
 """The command as a user runs it."""
 
-import csv
 import json
 import os
 import signal
@@ -16,20 +15,8 @@ from omegaconf import OmegaConf
 import dal
 from dal import train
 from tests.conftest import SHORT, Command
-
-MEASURED = {"fit_seconds", "query_seconds", "peak_memory_mib"}
-
-
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as stream:
-        return list(csv.DictReader(stream))
-
-
-def stable_curve(run_dir: Path) -> list[dict[str, str]]:
-    return [
-        {key: value for key, value in row.items() if key not in MEASURED}
-        for row in rows(run_dir / "curve.csv")
-    ]
+from tests.run_files import num_rows, rows, stable_curve
+from tests.started import Run
 
 
 def test_a_run_from_nothing_to_a_curve(command: Command, tmp_path: Path) -> None:
@@ -317,26 +304,16 @@ def test_a_second_process_in_the_directory(command: Command, tmp_path: Path) -> 
     assert "Another process is working" in err
 
 
-def num_rows(run_dir: Path) -> int:
-    file = run_dir / "curve.csv"
-    return len(file.read_text().splitlines()) if file.exists() else 0
-
-
 @pytest.mark.long
 def test_a_killed_run_resumes_to_the_same_bytes(command: Command, tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     # The initial pool is taken from the record: a selection would be another one later.
     arguments = ["trainer.max_epochs=40", "al.init=typiclust"]
     assert "final accuracy" in command(f"run_dir={whole}", *arguments)[1]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "dal.train", f"run_dir={killed}", *arguments],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=os.environ | {"PYTHONPATH": str(Path(train.__file__).parents[1])},
-    )
+    process = Run([f"run_dir={killed}", *arguments], tmp_path)
     while num_rows(killed) < 7 and process.poll() is None:
         time.sleep(0.005)
-    process.kill()
+    process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     assert num_rows(killed) < 22
     assert "Resuming after" in command(f"run_dir={killed}", *arguments)[1]

@@ -41,7 +41,7 @@ def save_tokenizer(folder: Path, lowercase: bool = True) -> Path:
     # As published ones often are: what the file says of padding is not for features.
     tokenizer.enable_padding(length=12)
     tokenizer.enable_truncation(5)
-    PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+    PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         model_max_length=NUM_POSITIONS,
         **{f"{word[1:-1].lower()}_token": word for word in SPECIAL},

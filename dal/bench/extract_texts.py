@@ -134,7 +134,7 @@ def _write_network(folder: Path, hidden: int, layers: int) -> Path:
     )
     with weights.quiet_library():
         BertModel(config).save_pretrained(folder)
-        PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        PreTrainedTokenizerFast(
             tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]"
         ).save_pretrained(folder)
     return folder

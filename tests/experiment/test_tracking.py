@@ -20,11 +20,11 @@ from dal.experiment.record import ACQUISITIONS, CURVE, PLOT, TRACKING, RunDirect
 from dal.experiment.tracking import Tracker
 from dal.experiment.weights_and_biases import WeightsAndBiases
 from tests.conftest import Command
+from tests.started import Run
 from tests.wandb_server import Server, serving
 
 Loop = Callable[..., ALLoop]
 CONFIGURATION = {"seed": 0, "name": "blobs", "head": {"optimizer": {"lr": 0.2}}}
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -175,14 +175,7 @@ def words(run_dir: Path, mode: str) -> list[str]:
 
 def kill_after(num_cycles: int, run_dir: Path, mode: str) -> None:
     """Starts or continues a run in a process of its own."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "dal.train", *words(run_dir, mode)],
-        cwd=run_dir.parent,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    process = Run(words(run_dir, mode), run_dir.parent)
     while process.poll() is None and (
         not (run_dir / CURVE).exists() or len(rows(run_dir)) < num_cycles
     ):

@@ -78,7 +78,7 @@ def test_pixels_are_those_of_the_networks_own_processor(
     folder = written(tmp_path, FILES[name])
     rng = np.random.default_rng(0)
     image = Image.fromarray(rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8))
-    processor = AutoImageProcessor.from_pretrained(folder)  # type: ignore[no-untyped-call]
+    processor = AutoImageProcessor.from_pretrained(folder)
     expected = processor(images=image, return_tensors="pt")["pixel_values"][0]
     transform, origin = OwnTransform().resolve(folder)
     assert "preprocessor_config.json" in origin

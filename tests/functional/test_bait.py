@@ -139,9 +139,9 @@ def share(factors, num_pool, num_features, num_labeled, num):
 CASES = (
     (fisher.full_factors, 1500, 160, 20, 4),  # F dominates
     (fisher.full_factors, 1500, 160, 90, 4),  # M₀⁻¹ of low rank
-    (fisher.full_factors, 300, 160, 130, 2),  # a dense M₀⁻¹
+    (fisher.full_factors, 300, 120, 100, 2),  # a dense M₀⁻¹
     (fisher.full_factors, 20_000, 8, 20, 4),  # the terms
-    (fisher.full_factors, 1000, 60, 6, 70),  # the backward pass
+    (fisher.full_factors, 600, 60, 6, 50),  # the backward pass
     (fisher.binary_factors, 300_000, 64, 20, 40),  # the pool, in blocks
 )
 """

@@ -2,8 +2,8 @@
 
 import os
 import signal
-import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -20,9 +20,9 @@ from dal.runtime import signals
 from dal.runtime.signals import RESUMABLE, STOP_SIGNALS, Stopped, stoppable
 from dal.runtime.trainers import DEFAULT_TRAINER
 from dal.strategies import Query, Strategy
-from tests.test_train import num_rows
+from tests.run_files import num_rows
+from tests.started import Run
 
-ROOT = Path(__file__).parents[2]
 SLURM_JOB = {"SLURM_JOB_ID": "7", "SLURM_NTASKS": "1", "SLURM_JOB_NAME": "dal", "SLURM_NODEID": "0"}
 
 
@@ -167,21 +167,15 @@ def test_lightning_does_not_requeue(tmp_path: Path) -> None:
     (tmp_path / "scontrol").chmod(0o755)
     checkpoint = tmp_path / "hpc_ckpt_1.ckpt"
     checkpoint.write_text("another project's")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "dal.train", "run_dir=run"],
-        env=os.environ
-        | SLURM_JOB
-        | {"PYTHONPATH": str(ROOT), "PATH": f"{tmp_path}:{os.environ['PATH']}"},
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert "digits bait_binary seed 0 in run" in process.stdout.readline()
-    assert "cycle 1/21" in process.stdout.readline()
+    log, path = tmp_path / "log", f"{tmp_path}:{os.environ['PATH']}"
+    process = Run(["run_dir=run"], tmp_path, log, SLURM_JOB | {"PATH": path})
+    while "cycle 1/21" not in (log.read_text() if log.exists() else ""):
+        assert process.poll() is None
+        time.sleep(0.01)
     process.send_signal(signal.SIGUSR1)
-    out, _ = process.communicate()
+    process.wait()
+    out = log.read_text()
+    assert out.startswith("digits bait_binary seed 0 in run\n")
     assert process.returncode == RESUMABLE
     assert "Stopped by SIGUSR1. Run the same command again to resume." in out
     assert "Traceback" not in out

@@ -1,7 +1,7 @@
 """Processes that share the rows of a pool select what one process selects."""
 
 import json
-import os
+import multiprocessing
 import socket
 import subprocess
 import sys
@@ -68,37 +68,26 @@ def selections(shares: sharding.Shares) -> dict[str, Any]:
     return found
 
 
-def command() -> list[str]:
-    return [sys.executable, "-m", "tests.strategies.test_sharding"]
-
-
-def environment(rank: int, num: int, port: int) -> dict[str, str]:
-    own: dict[str, object] = {
-        "RANK": rank,
-        "WORLD_SIZE": num,
-        "MASTER_PORT": port,
-        "OMP_NUM_THREADS": 1,
-    }
-    own |= {"MASTER_ADDR": "127.0.0.1", "PYTHONPATH": ROOT}
-    return os.environ | {key: str(value) for key, value in own.items()}
+def put_selections(answers: Any, rank: int, num: int, port: int) -> None:
+    """Puts what one of some processes selects, with the others and, by the first, also alone."""
+    dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=num)
+    found = [selections(sharding.ProcessShares())]
+    if rank == 0:
+        found.append(selections(sharding.ALONE))
+    answers.put(found)
+    dist.destroy_process_group()
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("num", [2, 3])
-def test_processes_select_what_one_selects(num: int) -> None:
-    """Of five chunks: no two processes have the same share."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    running = [
-        subprocess.Popen(command(), env=environment(rank, num, port), stdout=subprocess.PIPE)
-        for rank in range(num)
-    ]
-    outputs = [json.loads(process.communicate(timeout=200)[0]) for process in running]
-    expected = outputs[0]["alone"]
+def test_processes_select_what_one_selects() -> None:
+    """Of five chunks, by two processes and by three: no two of them have the same share."""
+    command = [sys.executable, "-m", "tests.strategies.test_sharding"]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=250)
+    expected, *others = json.loads(done.stdout)
+    assert len(others) == 2 + 3 + 2 - 1  # together, and twice alone
     assert {key.partition(",")[0] for key in expected} >= {*NAMES, "badge by rejection"}
-    for output in outputs:
-        assert output["together"] == expected
+    for other in others:
+        assert other == expected
 
 
 def test_shares_are_whole_chunks() -> None:
@@ -113,9 +102,22 @@ def test_shares_are_whole_chunks() -> None:
 
 
 if __name__ == "__main__":
-    dist.init_process_group("gloo")
-    found = {"together": selections(sharding.ProcessShares())}
-    if dist.get_rank() == 0:
-        found["alone"] = selections(sharding.ALONE)
+    torch.set_num_threads(1)
+    forks = multiprocessing.get_context("fork")  # they have loaded what takes seconds to load
+    answers = forks.SimpleQueue()
+    found = []
+    for num in (2, 3):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        ranks = [
+            forks.Process(target=put_selections, args=(answers, rank, num, port))
+            for rank in range(num)
+        ]
+        for process in ranks:
+            process.start()
+        for _ in ranks:
+            found += answers.get()
+        for process in ranks:
+            process.join()
     print(json.dumps(found))
-    dist.destroy_process_group()

@@ -94,7 +94,7 @@ def _complete(file: Path) -> dict[str, Any]:
 
     try:
         with weights.quiet_library():
-            processor = transformers.AutoImageProcessor.from_pretrained(  # type: ignore[no-untyped-call]
+            processor = transformers.AutoImageProcessor.from_pretrained(
                 str(file.parent), local_files_only=True
             )
     except (ImportError, OSError, ValueError):
