@@ -14,7 +14,7 @@ from dal.functional.rows import Rows
 from dal.runtime import devices
 
 CHUNK_LOGITS = 1 << 21  # 8 MiB of float32: near the cache between the head and the softmax
-CHUNK_FEATURES = 1 << 26  # 256 MiB of float32, of few classes and many rows
+CHUNK_FEATURES = 1 << 22  # 16 MiB of float32, of few classes and many rows
 MIN_CHUNK_ROWS = 256
 
 # Of the cached properties, those that a part of the pool does not change.
@@ -350,9 +350,9 @@ class Query:
 
     @property
     def chunk_rows(self) -> int:
-        """How many rows of the pool are read and computed at a time."""
+        """How many rows of the pool are read and computed at a time; a power of two."""
         size = min(CHUNK_LOGITS // self.num_classes, CHUNK_FEATURES // self.pool.num_features)
-        return max(MIN_CHUNK_ROWS, size)
+        return max(MIN_CHUNK_ROWS, 1 << max(0, size.bit_length() - 1))
 
     def _are_kept(self, num_columns: int) -> bool:
         are_kept = self.pool.are_kept(num_columns)

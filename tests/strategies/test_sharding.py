@@ -15,7 +15,7 @@ import torch.distributed as dist
 
 from dal import strategies
 from dal.bench.select import Problem, draw_features, make_query
-from dal.functional import k_centers, sharding
+from dal.functional import bait, bait_rank_one, k_centers, sharding
 from dal.strategies import query as queries
 
 ROOT = Path(__file__).parents[2]
@@ -26,6 +26,8 @@ CHUNK_ROWS = 96
 def selections(shares: sharding.Shares) -> dict[str, Any]:
     """Positions and scores of every strategy that shares the rows, with and without labels."""
     queries.CHUNK_LOGITS = queries.MIN_CHUNK_ROWS = k_centers.CHUNK_ROWS = CHUNK_ROWS
+    bait_rank_one.CHUNK_ROWS["cpu"] = CHUNK_ROWS
+    bait.SHORTLIST_ROWS, bait.BLOCK_STEPS = 40, 8
     features = draw_features(PROBLEM, 16)
     features[40:60] = features[200:220]  # ties of rows of two processes
     features[330:] = features[360]
@@ -33,7 +35,8 @@ def selections(shares: sharding.Shares) -> dict[str, Any]:
     for num_labeled in (20, 0):
         problem = PROBLEM._replace(num_labeled=num_labeled, pool=420 - num_labeled)
         for name, known in strategies.BY_NAME.items():
-            if known.is_shared and known.needs <= ({*strategies.Need} if num_labeled else set()):
+            offered = {*strategies.Need} if num_labeled else {strategies.Need.HEAD}
+            if known.is_shared and known.needs <= offered:
                 query = make_query(problem, features, torch.device("cpu"), in_memory=False)
                 for num in (30, 400):
                     selected = known()(replace(query, num=num, shares=shares))
@@ -72,7 +75,7 @@ def test_processes_select_what_one_selects(num: int) -> None:
     outputs = [json.loads(process.communicate(timeout=200)[0]) for process in running]
     expected = outputs[0]["alone"]
     assert {key.partition(",")[0] for key in expected} == {
-        *("random", "margin", "entropy", "least_confidence", "core_set")
+        *("random", "margin", "entropy", "least_confidence", "core_set", "bait_binary")
     }
     for output in outputs:
         assert output["together"] == expected
