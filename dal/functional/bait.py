@@ -15,16 +15,18 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dal.functional import bait_backward, bait_blocks, bait_inverse, bait_objective
+from dal.functional import bait_backward, bait_blocks, bait_inverse, bait_objective, sharding
+from dal.functional.bait_blocks import Candidates
 from dal.functional.bait_objective import (
     DEFAULT,
     CandidateTerms,
     Hyperparameters,
     Problem,
     Selection,
-    Updates,
 )
+from dal.functional.bait_updates import Updates
 from dal.functional.rows import Rows
+from dal.functional.sharding import Shares
 
 NUM_CHUNKS = 8  # tensors of the size of a chunk that exist at the same time, at most
 
@@ -33,6 +35,7 @@ NUM_CHUNKS = 8  # tensors of the size of a chunk that exist at the same time, at
 BLOCK_STEPS = 64
 SHORTLIST_ROWS = 1 << 11
 SHORTLIST_SHARE = 64  # one row in this many, if that is more
+MAX_SHORTLIST_ROWS = 1 << 17  # every process has a copy of them: 0.2 GB at D = 384
 
 # When gains are checked, and P and Q computed again (see _ForwardPass).
 NUM_EXACT_COLUMNS = 64  # of the candidates whose exact gains are computed at a time, at most
@@ -103,17 +106,22 @@ def select(
     num: int,
     hyperparameters: Hyperparameters = DEFAULT,
     report: Callable[[int, int], None] | None = None,
+    shares: Shares = sharding.ALONE,
 ) -> Selection:
     """The batch that BAIT chooses; of equal candidates the first.
 
     Args:
-        features: Of the pool, ``(N, D)``; read in chunks, several times.
+        features: Of the pool, ``(N, D)``; read in chunks, several times. Of several processes, each
+            has those of its own share: N rows are all of them together.
         factors: Of the pool, ``(N, K, r)``, from :mod:`dal.functional.fisher`.
         labeled_features: ``(L, D)``; L may be 0.
         labeled_factors: ``(L, K, r)``.
         num: Size of the batch B, in [1, N].
         hyperparameters: λ, the oversampling and the reduction.
         report: Is told now and then how many steps of the forward pass are done, and of how many.
+        shares: The processes that select together, each with whole chunks of
+            :func:`dal.functional.bait_rank_one.chunk_rows` rows. Candidates of a higher rank, or
+            no more than fit a shortlist, are copied to all of them.
 
     Raises:
         ValueError: If ``num`` is out of range.
@@ -129,12 +137,16 @@ def select(
         >>> select(features, factors, features[:0], factors[:0], num=1)
         Selection(positions=tensor([2]), gains=tensor([0.5769]))
     """
-    if not 1 <= num <= len(features):
-        raise ValueError(f"Expected `num` in [1, {len(features)}], got {num}.")
+    num_rows, _ = shares.placed(len(features))
+    if not 1 <= num <= num_rows:
+        raise ValueError(f"Expected `num` in [1, {num_rows}], got {num}.")
+    if shares.num > 1 and not _are_in_blocks(factors, num_rows):
+        features, factors = shares.gathered(features[:]), shares.gathered(factors)
+        shares = sharding.ALONE
     problem = bait_objective.problem(
-        features, factors, labeled_features, labeled_factors, num, hyperparameters
+        features, factors, labeled_features, labeled_factors, num, hyperparameters, shares
     )
-    num_forward = min(hyperparameters.oversample * num, len(features))
+    num_forward = min(hyperparameters.oversample * num, num_rows)
     return forward_backward(problem, num, num_forward, report)
 
 
@@ -167,8 +179,13 @@ def forward_backward(
     gains = torch.tensor(search.gains).to(problem.factors)
     inverse = search.updates.inverse
     del search  # the terms of all candidates
-    is_kept = bait_backward.survivors(problem, inverse, positions, num)
+    is_kept = bait_backward.survivors(problem.take(positions), inverse, num)
     return Selection(positions[is_kept], gains[is_kept])
+
+
+def _are_in_blocks(factors: Tensor, num_rows: int) -> bool:
+    """Whether blocks of steps are chosen from a shortlist of the rows of all processes."""
+    return factors.shape[1:] == (1, 1) and num_rows > SHORTLIST_ROWS
 
 
 class _ForwardPass:
@@ -190,11 +207,10 @@ class _ForwardPass:
 
     def __init__(self, problem: Problem, num: int) -> None:
         self.problem = problem
-        device = problem.features.device
-        nobody = torch.tensor([], dtype=torch.long, device=device)
+        self.num_rows, _ = problem.shares.placed(len(problem.features))
+        nobody = torch.tensor([], dtype=torch.long, device=problem.features.device)
         inverse = problem.invert(nobody)
         self.updates = Updates(problem, inverse, num)
-        self.is_chosen = torch.zeros(len(problem.features), dtype=torch.bool, device=device)
         self.positions: list[int] = []
         self.gains: list[float] = []
         self.block_steps = BLOCK_STEPS
@@ -204,23 +220,44 @@ class _ForwardPass:
     def advance(self, num: int) -> None:
         """Adds between one candidate and ``num``, as many as one reading of all rows serves."""
         if self.is_stale:
-            chosen = torch.tensor(self.positions, device=self.is_chosen.device)
-            self._compute_terms(self.problem.invert(chosen))
-        if self.problem.factors.shape[1:] == (1, 1) and len(self.is_chosen) > SHORTLIST_ROWS:
+            self._compute_terms(self.problem.invert(self._chosen()))
+        if _are_in_blocks(self.problem.factors, self.num_rows):
             self._add_block(num)
             return
-        everybody = torch.arange(len(self.is_chosen), device=self.is_chosen.device)
+        everybody = torch.arange(self.num_rows, device=self.problem.features.device)
         self._add_greedily(self.problem, everybody, self.terms, num)
+
+    def _chosen(self) -> Tensor:
+        """Positions of the candidates in M, ``(n,)``."""
+        return torch.tensor(self.positions, dtype=torch.long, device=self.problem.features.device)
+
+    def _own(self, positions: Tensor) -> Tensor:
+        """Those of some positions that this process has, numbered within its candidates."""
+        return sharding.local(positions, len(self.problem.features), self.problem.offset)
+
+    def _take(self, positions: Tensor) -> tuple[Problem, CandidateTerms]:
+        """Some candidates and their terms, in every process."""
+        offset, shares = self.problem.offset, self.problem.shares
+        terms = (sharding.taken(term, positions, offset, shares) for term in self.terms)
+        return self.problem.take(positions), CandidateTerms(*terms)
+
+    def _best(self, num: int) -> tuple[Tensor, Tensor]:
+        """Positions and gains of the best candidates of all processes, ``(num,)`` each."""
+        gains = self.terms.gains()
+        gains[self._own(self._chosen())] = -torch.inf
+        offset, shares = self.problem.offset, self.problem.shares
+        positions, lowest = sharding.lowest(gains.neg_(), num, offset, shares)
+        return positions, -lowest
 
     def _compute_terms(self, inverse: bait_inverse.Inverse) -> None:
         """Computes P and Q of all candidates for the present M, and estimates their error."""
         self.terms = bait_objective.candidate_terms(self.problem, inverse)
         self.is_stale = False
-        gains = self.terms.gains().masked_fill_(self.is_chosen, -torch.inf)
-        probes = gains.topk(min(self.max_exact, len(gains) - len(self.positions))).indices
-        exact = self.updates.exact_terms(probes).gains
+        probes, gains = self._best(min(self.max_exact, self.num_rows - len(self.positions)))
+        candidates, terms = self._take(probes)
+        exact = self.updates.exact_terms(candidates.embeddings(slice(None))).gains
         self.unit = torch.finfo(gains.dtype).eps
-        self.first_error = self._error(self.terms.take(probes), gains[probes], exact)
+        self.first_error = self._error(terms, gains, exact)
 
     def _error(self, terms: CandidateTerms, gains: Tensor, exact: Tensor) -> float:
         """The largest relative error of some gains, by the estimate, which learns from them."""
@@ -243,12 +280,12 @@ class _ForwardPass:
         Returns:
             The gains of those added, ``(steps,)``, in float64.
         """
-        is_chosen = self.is_chosen[positions]
+        is_chosen = torch.isin(positions, self._chosen())
         added: list[float] = []
         for _ in range(num):
             gains = terms.gains().masked_fill_(is_chosen, -torch.inf)
             best = gains.argmax(keepdim=True)
-            exact = self.updates.exact_terms(positions[best])
+            exact = self.updates.exact_terms(candidates.embeddings(best))
             error = self._error(terms.take(best), gains[best], exact.gains)
             if added and error > max(ERROR_LIMIT, ERROR_GROWTH * self.first_error):
                 self.is_stale = True
@@ -260,7 +297,7 @@ class _ForwardPass:
                 best = is_rival.nonzero().flatten()
                 if len(best) > self.max_exact:
                     best = best[highest[best].topk(self.max_exact).indices].sort().values
-                exact = self.updates.exact_terms(positions[best])
+                exact = self.updates.exact_terms(candidates.embeddings(best))
                 self._error(terms.take(best), gains[best], exact.gains)
                 # Of candidates that are equal but for rounding the first.
                 highest_gain = exact.gains.max()
@@ -269,7 +306,6 @@ class _ForwardPass:
             u, w = self.updates.append(exact, row)
             terms.apply(u, w, candidates)
             is_chosen[best[row]] = True
-            self.is_chosen[positions[best[row]]] = True
             self.positions.append(int(positions[best[row]]))
             added.append(float(exact.gains[row]))
         self.gains += added
@@ -282,44 +318,29 @@ class _ForwardPass:
         are valid up to the first one at which a candidate outside the shortlist might have gained
         more. The first step is always valid.
         """
-        num_rows = len(self.is_chosen)
-        size = min(max(SHORTLIST_ROWS, num_rows // SHORTLIST_SHARE), num_rows)
-        gains = self.terms.gains().masked_fill_(self.is_chosen, -torch.inf)
-        ranked = gains.topk(min(2 * size, num_rows)).indices
+        size = max(SHORTLIST_ROWS, self.num_rows // SHORTLIST_SHARE)
+        size = min(size, MAX_SHORTLIST_ROWS, self.num_rows)
+        ranked, _ = self._best(min(2 * size, self.num_rows))
         # Ascending, so that of equal candidates the first is chosen here too.
-        shortlist = ranked[:size].sort().values
-        is_outside = ~self.is_chosen
-        num_free = int(is_outside[shortlist].sum())
-        is_outside[shortlist] = False
+        shortlist, next_best = (part.sort().values for part in (ranked[:size], ranked[size:]))
+        chosen = self._chosen()
+        is_outside = torch.ones(len(self.problem.features), dtype=torch.bool, device=ranked.device)
+        is_outside[self._own(torch.cat([chosen, shortlist]))] = False
+        num_free = size - int(torch.isin(shortlist, chosen).sum())
+        problem, terms = self._take(shortlist)
         num_steps = min(self.block_steps, num, num_free)
-        gains = self._add_greedily(
-            self.problem.take(shortlist), shortlist, self.terms.take(shortlist), num_steps
-        )
-        self._keep_valid_steps(gains, is_outside, ranked[size:].sort().values)
-
-    def _keep_valid_steps(
-        self, chosen_gains: Tensor, is_outside: Tensor, next_best: Tensor
-    ) -> None:
-        """Applies the valid ones of the last steps to all candidates, and undoes the others.
-
-        Args:
-            chosen_gains: The gains of the last steps, ``(steps,)``.
-            is_outside: Which candidates were neither in M nor on the shortlist, ``(N,)``.
-            next_best: Positions of the best of them, ``(M,)``.
-        """
-        num_steps = len(chosen_gains)
+        gains = self._add_greedily(problem, shortlist, terms, num_steps)
+        everybody = Candidates(self.problem, self.terms, is_outside)
+        first = Candidates(*self._take(next_best), ~torch.isin(next_best, chosen))
         num_valid = bait_blocks.apply_valid(
-            self.problem,
-            self.terms,
-            *self.updates.last(num_steps),
-            chosen_gains.to(self.terms.p),
-            is_outside,
-            next_best,
+            everybody,
+            first,
+            *self.updates.last(len(gains)),
+            gains.to(self.terms.p),
             ERROR_MARGIN * self.unit,
         )
         # Where gains fall fast, a block is cut short, and so is the next one probably.
         self.block_steps = min(BLOCK_STEPS, 2 * num_valid)
-        if num_valid < num_steps:
-            self.updates.undo(num_steps - num_valid)
-            self.is_chosen[self.positions[num_valid - num_steps :]] = False
-            del self.positions[num_valid - num_steps :], self.gains[num_valid - num_steps :]
+        if num_valid < len(gains):
+            self.updates.undo(len(gains) - num_valid)
+            del self.positions[num_valid - len(gains) :], self.gains[num_valid - len(gains) :]

@@ -30,13 +30,12 @@ PENDING_STEPS = 32  # removals after which N and R are updated
 EQUAL = 1e-9  # relative difference of losses up to which it is rounding
 
 
-def survivors(problem: Problem, inverse: bait_inverse.Inverse, chosen: Tensor, num: int) -> Tensor:
+def survivors(problem: Problem, inverse: bait_inverse.Inverse, num: int) -> Tensor:
     """Which candidates are left when those that the objective misses least have been removed.
 
     Args:
-        problem: The candidates and the objective.
+        problem: The n candidates in M, and the objective.
         inverse: M₀⁻¹, without any of the candidates.
-        chosen: Positions of the n candidates in M.
         num: How many should be left, at most n.
 
     Returns:
@@ -49,12 +48,13 @@ def survivors(problem: Problem, inverse: bait_inverse.Inverse, chosen: Tensor, n
         >>> h, a = torch.tensor([[0.0, 1.0], [0.0, 3.0]]), torch.full((2, 1, 1), 0.5)
         >>> start = problem(h, a, h[:0], a[:0], num=1)
         >>> inverse = start.invert(torch.tensor([], dtype=torch.long))
-        >>> survivors(start, inverse, torch.tensor([1, 0]), num=1)
+        >>> survivors(start.take(torch.tensor([1, 0])), inverse, num=1)
         tensor([ True, False])
     """
-    if num == len(chosen):
-        return torch.ones_like(chosen, dtype=torch.bool)
-    return last_of(*_start(problem, inverse, chosen), problem.factors.shape[2], num)
+    num_chosen, _, rank = problem.factors.shape
+    if num == num_chosen:
+        return torch.ones(num, dtype=torch.bool, device=problem.factors.device)
+    return last_of(*_start(problem, inverse), rank, num)
 
 
 def last_of(n: Tensor, r: Tensor, rank: int, num: int) -> Tensor:
@@ -111,11 +111,9 @@ def last_of(n: Tensor, r: Tensor, rank: int, num: int) -> Tensor:
     return is_kept
 
 
-def _start(
-    problem: Problem, inverse: bait_inverse.Inverse, chosen: Tensor
-) -> tuple[Tensor, Tensor]:
-    """N and R while M contains all chosen candidates, ``(n·r, n·r)`` each."""
-    features, factors = problem.features[chosen].double(), problem.factors[chosen].double()
+def _start(problem: Problem, inverse: bait_inverse.Inverse) -> tuple[Tensor, Tensor]:
+    """N and R while M contains all candidates, ``(n·r, n·r)`` each."""
+    features, factors = problem.features[:].double(), problem.factors.double()
     f = problem.mean_information
     v = fisher.embeddings(features, factors)  # (n, KD, r)
     u = inverse.times(v.transpose(0, 1).flatten(1))  # M₀⁻¹ V, (KD, n·r)

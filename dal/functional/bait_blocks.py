@@ -12,46 +12,65 @@ with P and Q before the group, and the sum over its steps. Where that is in no g
 candidate could not have been chosen instead. The first group is the whole block, which rules out
 almost all candidates; if many are left, groups of few steps follow.
 
-The rows are read in chunks. A chunk is read a second time only if a later one shows that fewer
-steps are valid than had been taken. To make that rare, the candidates that are the most likely to
-show it are looked at first.
+The rows are read in chunks, and a second time only if one of them shows that fewer steps are valid
+than had been taken. To make that rare, the candidates that are the most likely to show it are
+looked at first.
 """
+
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from dal.functional import bait_rank_one
 from dal.functional.bait_objective import CandidateTerms, Problem
 
-# Rows of a chunk: 25 MiB of features at D = 384, and 12 MiB of products of 64 steps. In smaller
-# chunks the short operations after the product would take longer.
-CHUNK_ROWS = {"cpu": 1 << 14, "cuda": 1 << 18}
 GROUP_STEPS = 8
 FEW_RIVALS = 16  # with at most one rival in so many rows, there is no need for small groups
 
 
+class Candidates(NamedTuple):
+    """Some candidates, and what is known of them.
+
+    Attributes:
+        problem: The n candidates.
+        terms: Theirs.
+        is_outside: Which of them could have been chosen instead of one of a block, ``(n,)``.
+    """
+
+    problem: Problem
+    terms: CandidateTerms
+    is_outside: Tensor
+
+    def chunks(self) -> Iterator[tuple[slice, "Candidates"]]:
+        """Consecutive ones as they are read together, and their rows among these."""
+        problem = self.problem
+        for rows in bait_rank_one.chunks(problem.features):
+            part = problem._replace(features=problem.features[rows], factors=problem.factors[rows])
+            terms = CandidateTerms(*(term[rows] for term in self.terms))
+            yield rows, Candidates(part, terms, self.is_outside[rows])
+
+
 def apply_valid(
-    problem: Problem,
-    terms: CandidateTerms,
+    candidates: Candidates,
+    first: Candidates,
     u: Tensor,
     w: Tensor,
     chosen_gains: Tensor,
-    is_outside: Tensor,
-    first: Tensor,
     margin: float,
 ) -> int:
     """Updates P and Q for the steps of a block that are valid, and counts these.
 
-    Steps are valid up to the first one at which a candidate might have gained more than the chosen
-    one. The first step is always valid.
+    Steps are valid up to the first one at which a candidate of any process might have gained more
+    than the chosen one. The first step is always valid.
 
     Args:
-        problem: All candidates.
-        terms: Theirs, updated in place.
+        candidates: Those of this process; their terms are updated in place.
+        first: Copies of some that are looked at before all; the same in every process.
         u: Directions U of the steps, ``(D, steps)``.
         w: Directions W of the steps, ``(D, steps)``.
         chosen_gains: The gains of the steps, ``(steps,)``.
-        is_outside: Which candidates could have been chosen instead, ``(N,)``.
-        first: Positions of those of them that are looked at before all, ``(M,)``.
         margin: Share of what P and Q were when computed that allows for their rounding.
 
     Memory: two numbers per row, and the products of a chunk.
@@ -61,36 +80,37 @@ def apply_valid(
         >>> h, a = torch.tensor([[1.0], [0.5]]), torch.ones(2, 1, 1)
         >>> problem = bait_objective.problem(h, a, h[:0], a[:0], num=1)
         >>> terms = CandidateTerms(*torch.ones(2, 2, 1, 1), *torch.ones(2, 2))
-        >>> u, is_outside = torch.tensor([[0.5]]), torch.tensor([False, True])
-        >>> gains, first = torch.tensor([0.5]), torch.tensor([1])
-        >>> apply_valid(problem, terms, u, u, gains, is_outside, first, margin=1e-6)
+        >>> everybody = Candidates(problem, terms, torch.tensor([False, True]))
+        >>> u, gains = torch.tensor([[0.5]]), torch.tensor([0.5])
+        >>> apply_valid(everybody, everybody, u, u, gains, margin=1e-6)
         1
         >>> terms.p.flatten()
         tensor([0.7500, 0.9375])
     """
-    num_rows, device = len(problem.features), problem.features.device
-    size = CHUNK_ROWS.get(device.type, CHUNK_ROWS["cpu"])
-    chunks = [slice(start, min(start + size, num_rows)) for start in range(0, num_rows, size)]
-    squares, crosses = terms.first_p.new_empty(2, num_rows)
-    num_valid = len(chosen_gains)
-    scratch = squares.new_empty(3 * num_valid * min(size, num_rows))
+    problem, terms, _ = candidates
+    squares, crosses = terms.first_p.new_empty(2, len(problem.features))
+    num_rows = min(
+        max(len(problem.features), len(first.is_outside)),
+        bait_rank_one.chunk_rows(problem.features.device),
+    )
+    scratch = squares.new_empty(3 * len(chosen_gains) * num_rows)
 
-    def block(rows: slice | Tensor, steps: slice) -> _Block:
-        return _Block(problem, rows, u[:, steps], w[:, steps], scratch)
+    def block(part: Candidates, steps: slice) -> _Block:
+        return _Block(part, u[:, steps], w[:, steps], scratch)
 
-    for some in first.split(size):
-        gains = chosen_gains[:num_valid]
-        of_some = block(some, slice(num_valid))
-        num_valid = of_some.num_valid(terms, gains, is_outside, margin)
-    num_taken = []
-    for rows in chunks:
-        num_taken.append(num_valid)
-        of_rows = block(rows, slice(num_valid))
+    num_taken = len(chosen_gains)
+    for _, part in first.chunks():
+        num_taken = block(part, slice(num_taken)).num_valid(chosen_gains[:num_taken], margin)
+    # Whatever a chunk shows, all others take as many steps: the sums are those of any processes.
+    num_valid = num_taken
+    for rows, part in candidates.chunks():
+        of_rows = block(part, slice(num_taken))
         squares[rows], crosses[rows] = of_rows.square_sums, of_rows.cross_sums
-        num_valid = of_rows.num_valid(terms, chosen_gains[:num_valid], is_outside, margin)
-    for rows, num in zip(chunks, num_taken, strict=True):
-        if num > num_valid:
-            invalid = block(rows, slice(num_valid, num))
+        num_valid = min(num_valid, of_rows.num_valid(chosen_gains[:num_taken], margin))
+    num_valid = int(problem.shares.gathered(torch.tensor([num_valid])).min())
+    if num_valid < num_taken:
+        for rows, part in candidates.chunks():
+            invalid = block(part, slice(num_valid, num_taken))
             squares[rows] -= invalid.square_sums
             crosses[rows] -= invalid.cross_sums
     terms.p.sub_(squares[:, None, None])
@@ -106,12 +126,10 @@ class _Block:
         cross_sums: Σ x y over all steps, ``(n,)``.
     """
 
-    def __init__(
-        self, problem: Problem, rows: slice | Tensor, u: Tensor, w: Tensor, scratch: Tensor
-    ) -> None:
-        features, num_steps = problem.features[rows], u.shape[1]
+    def __init__(self, candidates: Candidates, u: Tensor, w: Tensor, scratch: Tensor) -> None:
+        features, num_steps = candidates.problem.features[:], u.shape[1]
         num_rows = len(features)
-        self.rows = rows
+        self.candidates = candidates
         # Into memory that is in use already: new pages for each chunk would take as long as all
         # that follows the product.
         products, crosses = scratch[: 3 * num_rows * num_steps].split(
@@ -122,23 +140,22 @@ class _Block:
         x, y = products.split(num_steps, dim=1)  # without the factor of the row, (n, steps) each
         self.crosses = torch.mul(x, y, out=crosses.view(num_rows, num_steps))
         self.squares, self.spare = x.square_(), y
-        self.weights = problem.factors[rows, 0, 0].square()  # (n,)
+        self.weights = candidates.problem.factors[:, 0, 0].square()  # (n,)
         # As a product, a sum over few columns is several times faster.
         self.ones = x.new_ones(num_steps)
         self.square_sums = (self.squares @ self.ones).mul_(self.weights)
         self.cross_sums = (self.crosses @ self.ones).mul_(self.weights)
 
-    def num_valid(
-        self, terms: CandidateTerms, chosen_gains: Tensor, is_outside: Tensor, margin: float
-    ) -> int:
+    def num_valid(self, chosen_gains: Tensor, margin: float) -> int:
         """How many steps are valid as far as these candidates are concerned."""
         num_steps = len(chosen_gains)
-        p = terms.p[self.rows, 0, 0] - margin * terms.first_p[self.rows]  # (n,)
-        q = terms.q[self.rows, 0, 0] + margin * terms.first_q[self.rows]
+        _, terms, is_outside = self.candidates
+        p = terms.p.flatten() - margin * terms.first_p  # (n,)
+        q = terms.q.flatten() + margin * terms.first_q
         lowest = chosen_gains.min()
         rises = self._rises(lowest) @ self.ones
         highest = rises.mul_(self.weights).add_(q).sub_(lowest * p)
-        is_rival = (highest > lowest) & is_outside[self.rows]
+        is_rival = (highest > lowest) & is_outside
         if is_rival.sum() * FEW_RIVALS > len(is_rival):
             is_rival &= self._are_rivals_in_groups(p, q, chosen_gains)
         rivals = is_rival.nonzero().flatten()

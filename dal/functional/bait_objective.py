@@ -20,7 +20,7 @@ A step is one product of the features with the directions, O(N·D·K·r). P and 
 (KD × KD) inverse and no embedding is ever updated.
 
 What concerns all candidates is computed in their dtype, and what concerns M or single candidates in
-float64: the directions, and the exact terms of a candidate (:class:`Updates`).
+float64: the directions, and the exact terms of a candidate (:mod:`dal.functional.bait_updates`).
 
 References:
     [Ash2021] Ash et al. (2021), "Gone Fishing: Neural Active Learning with Fisher Embeddings".
@@ -33,8 +33,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dal.functional import bait_inverse, bait_rank_one, fisher
+from dal.functional import bait_inverse, bait_rank_one, fisher, sharding
 from dal.functional.rows import Rows
+from dal.functional.sharding import Shares
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,8 @@ class Problem(NamedTuple):
         labeled_factors: Their A, scaled as they count in M, ``(L, K, r)``.
         mean_information: F, ``(KD, KD)``.
         lmbda: λ.
+        offset: Position of the first candidate among those of all processes.
+        shares: The processes, each with some of the candidates. A position is one among all.
     """
 
     features: Rows
@@ -124,10 +127,16 @@ class Problem(NamedTuple):
     labeled_factors: Tensor
     mean_information: Tensor
     lmbda: float
+    offset: int = 0
+    shares: Shares = sharding.ALONE
 
-    def take(self, rows: Tensor) -> "Problem":
-        """The same objective, with a copy of some of the candidates."""
-        return self._replace(features=self.features[rows], factors=self.factors[rows])
+    def take(self, positions: Tensor) -> "Problem":
+        """The same objective, with a copy of some of the candidates in every process."""
+        features, factors = (
+            sharding.taken(rows, positions, self.offset, self.shares)
+            for rows in (self.features, self.factors)
+        )
+        return self._replace(features=features, factors=factors, offset=0, shares=sharding.ALONE)
 
     def invert(self, chosen: Tensor) -> bait_inverse.Inverse:
         """M⁻¹, in float64, when some candidates have been added.
@@ -135,15 +144,14 @@ class Problem(NamedTuple):
         Args:
             chosen: Their positions, ``(n,)``; may be empty.
         """
-        features = torch.cat([self.labeled_features, self.features[chosen]])
-        factors = torch.cat([self.labeled_factors, self.factors[chosen]])
+        added = self.take(chosen)
+        features = torch.cat([self.labeled_features, added.features[:]])
+        factors = torch.cat([self.labeled_factors, added.factors])
         return bait_inverse.invert(features, factors, self.lmbda)
 
-    def embeddings(self, positions: Tensor) -> Tensor:
-        """V of some candidates, ``(n, KD, r)``, in float64."""
-        return fisher.embeddings(
-            self.features[positions].double(), self.factors[positions].double()
-        )
+    def embeddings(self, rows: slice | Tensor) -> Tensor:
+        """V of some candidates of this process, ``(n, KD, r)``, in float64."""
+        return fisher.embeddings(self.features[rows].double(), self.factors[rows].double())
 
 
 def problem(
@@ -153,6 +161,7 @@ def problem(
     labeled_factors: Tensor,
     num: int,
     hyperparameters: Hyperparameters = DEFAULT,
+    shares: Shares = sharding.ALONE,
 ) -> Problem:
     """The objective as BAIT sets it up for a batch of ``num``.
 
@@ -167,6 +176,7 @@ def problem(
         labeled_factors: ``(L, K, r)``.
         num: B.
         hyperparameters: λ and the reduction.
+        shares: The processes, each with some of the pool; only if candidates have rank one.
 
     Memory: 1.5·K²D² entries.
 
@@ -176,9 +186,14 @@ def problem(
         tensor([[2.0000, 0.0000],
                 [0.0000, 0.5000]])
     """
-    num_labeled = len(labeled_features)
-    mean_information = fisher.information((features, factors), (labeled_features, labeled_factors))
-    mean_information /= len(features) + num_labeled
+    num_labeled, labeled = len(labeled_features), (labeled_features, labeled_factors)
+    num_pool, offset = shares.placed(len(features))
+    if factors.shape[1:] == (1, 1):
+        mean_information = bait_rank_one.information(features, factors, offset, shares)
+        mean_information += fisher.information(labeled)
+    else:
+        mean_information = fisher.information((features, factors), labeled)
+    mean_information /= num_pool + num_labeled
     weight = hyperparameters.labeled_weight(num_labeled, num)
     scale = (num / (num_labeled + num)) ** 0.5
     return Problem(
@@ -188,6 +203,8 @@ def problem(
         labeled_factors * weight**0.5,
         mean_information,
         hyperparameters.lmbda,
+        offset,
+        shares,
     )
 
 
@@ -299,102 +316,3 @@ def candidate_terms(problem: Problem, inverse: bait_inverse.Inverse) -> Candidat
     p = inverse.quadratic_forms(features, factors)
     q = fisher.quadratic_forms(features, factors, inverse.weighted(problem.mean_information))
     return CandidateTerms(p, q, *(term.diagonal(dim1=1, dim2=2).sum(-1) for term in (p, q)))
-
-
-DENSE_SIZE = 512  # KD up to which updating M⁻¹ as a matrix is faster than going through the steps
-
-
-class ExactTerms(NamedTuple):
-    """P and Q of some candidates in float64, and the products that they come from.
-
-    Attributes:
-        p: ``(n, r, r)``.
-        q: ``(n, r, r)``.
-        gains: ``(n,)``.
-        u: M⁻¹ V, ``(n, KD, r)``.
-        fu: F M⁻¹ V, ``(n, KD, r)``.
-    """
-
-    p: Tensor
-    q: Tensor
-    gains: Tensor
-    u: Tensor
-    fu: Tensor
-
-
-class Updates:
-    """All steps of M since the start, in float64; the exact terms of a candidate follow from them.
-
-    Args:
-        problem: The start.
-        inverse: M₀⁻¹.
-        max_steps: How many steps there may be.
-
-    Memory: KD·r entries per step, and as many in float64.
-    """
-
-    def __init__(self, problem: Problem, inverse: bait_inverse.Inverse, max_steps: int) -> None:
-        self.problem = problem
-        self.inverse = inverse
-        self.rank = problem.factors.shape[-1]
-        self.num_steps = 0
-        size = len(problem.mean_information)
-        self._w = problem.mean_information.new_empty(size, max_steps * self.rank)
-        self._u = torch.empty_like(self._w, dtype=torch.float64)
-        self._dense = inverse.dense() if size <= DENSE_SIZE else None
-
-    def times(self, v: Tensor) -> Tensor:
-        """M⁻¹ V, ``(KD, s)``, of V in float64, for the present M."""
-        if self._dense is not None:
-            return self._dense @ v
-        u = self._u[:, : self.num_steps * self.rank]
-        return self.inverse.times(v) - u @ (u.mT @ v)
-
-    def exact_terms(self, positions: Tensor) -> ExactTerms:
-        """The terms of some candidates for the present M.
-
-        Args:
-            positions: ``(n,)``.
-        """
-        v = self.problem.embeddings(positions)  # (n, KD, r)
-        num, size, rank = v.shape
-        columns = self.times(v.transpose(0, 1).reshape(size, num * rank))
-        f = self.problem.mean_information
-        weighted = (f @ columns.to(f.dtype)).double()
-        u, fu = (c.view(size, num, rank).transpose(0, 1) for c in (columns, weighted))
-        p, q = torch.bmm(v.mT, u), torch.bmm(u.mT, fu)  # (n, r, r)
-        q = (q + q.mT) / 2
-        return ExactTerms(p, q, gains(p, q), u, fu)
-
-    def append(self, terms: ExactTerms, row: int) -> tuple[Tensor, Tensor]:
-        """Adds a candidate to M.
-
-        Args:
-            terms: Exact terms for the present M.
-            row: The candidate's row in them.
-
-        Returns:
-            U and W of the step, ``(KD, r)`` each.
-        """
-        identity = torch.eye(self.rank, dtype=terms.p.dtype, device=terms.p.device)
-        g = bait_inverse.inverse_root(identity + terms.p[row])  # (r, r)
-        u = terms.u[row] @ g
-        w = self.times(terms.fu[row]) @ g - u @ (g.mT @ terms.q[row] @ g) / 2
-        columns = slice(self.num_steps * self.rank, (self.num_steps + 1) * self.rank)
-        self._u[:, columns], self._w[:, columns] = u, w
-        self.num_steps += 1
-        if self._dense is not None:
-            self._dense.addmm_(u, u.mT, alpha=-1)
-        return u, w
-
-    def last(self, num: int) -> tuple[Tensor, Tensor]:
-        """U and W of the last ``num`` steps, ``(KD, num·r)`` each, in the dtype of the features."""
-        columns = slice((self.num_steps - num) * self.rank, self.num_steps * self.rank)
-        return self._u[:, columns].to(self._w.dtype), self._w[:, columns]
-
-    def undo(self, num: int) -> None:
-        """Takes the last ``num`` steps back."""
-        columns = slice((self.num_steps - num) * self.rank, self.num_steps * self.rank)
-        if self._dense is not None:
-            self._dense.addmm_(self._u[:, columns], self._u[:, columns].mT)
-        self.num_steps -= num

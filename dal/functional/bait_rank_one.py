@@ -1,16 +1,66 @@
-"""P = vᵀM⁻¹v and Q = vᵀM⁻¹FM⁻¹v of all candidates of rank one, v = a h, from one product.
+"""What BAIT computes of all candidates of rank one, v = a h: F, P = vᵀM⁻¹v and Q = vᵀM⁻¹FM⁻¹v.
 
-A matrix S that diagonalises both, M⁻¹ = S Sᵀ and M⁻¹FM⁻¹ = S Λ Sᵀ, gives them as sums of squares of
-z = Sᵀh: P = a² Σ z², Q = a² Σ λ z². No term is negative, so P and Q keep all digits that z has. A
-product with M⁻¹ itself keeps only those that h has: on features of norm 1000 P can be a millionth
-of ‖h‖².
+P and Q come from one product. A matrix S that diagonalises both, M⁻¹ = S Sᵀ and
+M⁻¹FM⁻¹ = S Λ Sᵀ, gives them as sums of squares of z = Sᵀh: P = a² Σ z², Q = a² Σ λ z². No term is
+negative, so P and Q keep all digits that z has. A product with M⁻¹ itself keeps only those that h
+has: on features of norm 1000 P can be a millionth of ‖h‖².
 """
+
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
-from dal.functional import bait_inverse, fisher
+from dal.functional import bait_inverse, fisher, sharding
 from dal.functional.rows import Rows
+from dal.functional.sharding import Shares
+
+# Rows of a chunk, and so the unit of what a process has of the rows: what is computed of a row may
+# depend in its last digit on the rows that are computed together.
+CHUNK_ROWS = {"cpu": 1 << 13, "cuda": 1 << 17}
+
+
+def chunk_rows(device: torch.device) -> int:
+    """Rows that are read and computed together in every pass; a power of two.
+
+    Example:
+        >>> chunk_rows(torch.device("cpu"))
+        8192
+    """
+    return CHUNK_ROWS.get(device.type, CHUNK_ROWS["cpu"])
+
+
+def chunks(features: Rows) -> Iterator[slice]:
+    """Slices of consecutive rows: :func:`chunk_rows` each, but for the last one.
+
+    Args:
+        features: ``(N, D)``; its length and device matter.
+    """
+    size, num_rows = chunk_rows(features.device), len(features)
+    return (slice(start, min(start + size, num_rows)) for start in range(0, num_rows, size))
+
+
+def information(features: Rows, factors: Tensor, offset: int, shares: Shares) -> Tensor:
+    """Sum of the information a² h hᵀ of the candidates of all processes: 1.5·N·D² flops.
+
+    Args:
+        features: h, ``(N, D)``, of this process; read once in chunks.
+        factors: a, ``(N, 1, 1)``.
+        offset: How many candidates the processes before this one have; whole chunks.
+        shares: The processes.
+
+    Returns:
+        ``(D, D)``, symmetric. Memory: 2 log₂ of the number of chunks times that.
+
+    Example:
+        >>> h = torch.tensor([[1.0, 2.0], [0.0, 1.0]])
+        >>> information(h, torch.ones(2, 1, 1), 0, sharding.ALONE).tolist()
+        [[1.0, 2.0], [2.0, 5.0]]
+    """
+    size = features.shape[1]
+    sums = (fisher.information((features[rows], factors[rows])) for rows in chunks(features))
+    first = offset // chunk_rows(features.device)
+    return sharding.total(sums, first, factors.new_empty(size, size), shares)
 
 
 def terms(
@@ -36,7 +86,7 @@ def terms(
     weights = torch.stack([torch.ones_like(values), values], 1).to(root)  # (D, 2)
     p, q = factors.new_empty(2, len(features), 1, 1)
     squares = None
-    for rows in fisher.chunks(features, features.shape[1]):
+    for rows in chunks(features):
         h = features[rows]  # (n, D)
         if squares is None or len(squares) != len(h):
             squares = torch.empty_like(h)

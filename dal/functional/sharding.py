@@ -17,20 +17,24 @@ with B = 1000:
 * Draws ∝ mass (BADGE, Falcun): for each draw, of BADGE for each block of 256 proposals, the sum of
   each chunk of rows, N/8192·8 bytes = 1 MB from all together, and the rows that are drawn.
 * Candidates to be clustered (ALFA-Mix, DropQuery): once their rows, 8 bytes for each.
-* BAIT (Binary), which is not shared out yet: once the sum F, D² numbers or 0.6 MB from each device;
-  for each block of 64 steps, the features and terms of a shortlist, 64·2048·1.5 KB = 0.2 GB in all,
-  the directions of the steps, 2·64·D numbers or 0.2 MB, and how many of the steps are valid. With
-  2·B steps these are 32 blocks and 6 GB, a second on a network of 100 Gbit/s.
+* BAIT (Binary): once the sum F, added in pairs, of some D² numbers from each device, 0.3 GB in all.
+  A block of at most 64 steps needs the best candidates, once 2·131,072 scores and rows from each
+  device, 0.2 GB, and the features and terms of those that are best of all, 0.4 GB; then, how many
+  of the steps are valid, 8 bytes from each. With 2·B steps these are at least 32 blocks and 20 GB,
+  10 MB for a step: two seconds in all on a network of 100 Gbit/s. The steps themselves are computed
+  by every device. Each keeps 45 bytes for each of its rows, 0.7 GB.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from dal.functional import ranking
+from dal.functional.rows import Rows
 
 # Shares begin at multiples of it. What depends on the rows that are computed together, as the last
 # digit of a matrix product does, is computed in chunks of so many rows or of a part of them.
@@ -170,27 +174,42 @@ class ProcessShares(Shares):
 ALONE = Shares()
 
 
-def taken(values: Tensor, rows: Tensor, offset: int, shares: Shares) -> Tensor:
-    """Entries of some rows, in every process, whichever has them.
+def local(rows: Tensor, num_own: int, offset: int) -> Tensor:
+    """Those of some rows that this process has, numbered within its share.
 
     Args:
-        values: Of the rows of this process, ``(n, ...)``.
-        rows: Which, among all, ``(M,)``, int64, the same in every process.
+        rows: Among the rows of all processes, ``(M,)``, int64.
+        num_own: How many rows this process has.
+        offset: The first of them.
+
+    Example:
+        >>> local(torch.tensor([7, 2, 9, 5]), num_own=4, offset=5)
+        tensor([2, 0])
+    """
+    return rows[(rows >= offset) & (rows < offset + num_own)] - offset
+
+
+def taken(matrix: Rows, rows: Tensor, offset: int, shares: Shares) -> Tensor:
+    """A copy of some rows of all processes, in each of them.
+
+    Args:
+        matrix: The rows of this process, ``(n, ...)``.
+        rows: Which ones, among those of all processes, ``(M,)``, int64; the same everywhere.
         offset: The first row of this process.
         shares: The processes.
 
     Returns:
-        ``(M, ...)``.
+        ``(M, ...)``, in the order of ``rows``.
 
     Example:
-        >>> taken(torch.tensor([2.0, 1.0, 3.0]), torch.tensor([2, 0]), 0, ALONE)
-        tensor([3., 2.])
+        >>> taken(torch.tensor([[1.0], [2.0], [3.0]]), torch.tensor([2, 0]), 0, ALONE).tolist()
+        [[3.0], [1.0]]
     """
-    own = rows.to(values.device) - offset
-    is_own = (own >= 0) & (own < len(values))
-    found = values.new_zeros(len(rows), *values.shape[1:])
-    found[is_own] = values[own[is_own]]
-    return shares.combined(found)
+    if shares.num == 1:
+        return matrix[rows]
+    ascending, order = rows.sort()
+    found = shares.gathered(matrix[local(ascending, len(matrix), offset)])
+    return torch.empty_like(found).index_copy_(0, order.to(found.device), found)
 
 
 def lowest(scores: Tensor, num: int, offset: int, shares: Shares) -> tuple[Tensor, Tensor]:
@@ -225,3 +244,50 @@ def highest(scores: Tensor, num: int, offset: int, shares: Shares) -> tuple[Tens
     """
     rows, negated = lowest(-scores, num, offset, shares)
     return rows, -negated
+
+
+def total(parts: Iterable[Tensor], first: int, like: Tensor, shares: Shares) -> Tensor:
+    """Sum of tensors of which each process has some: the same to the last digit, whoever has which.
+
+    They are added in pairs, 2 i and 2 i + 1, then the sums of pairs, and so on. At most 2 log₂ n
+    sums are kept at a time, of n tensors.
+
+    Args:
+        parts: Those of this process, one after the other; they may be changed.
+        first: How many the processes before this one have.
+        like: A tensor of their shape and type.
+        shares: The processes.
+
+    Example:
+        >>> total(torch.tensor([[1.0], [2.0], [4.0]]), 0, torch.empty(1), ALONE)
+        tensor([7.])
+    """
+    own: list[_PartialSum] = []
+    for number, part in enumerate(parts, first):
+        _add_in_pairs(own, _PartialSum(0, number, part))
+    keys = torch.empty(len(own), 3, dtype=torch.int64)
+    for key, some in zip(keys, own, strict=True):
+        key[:] = torch.tensor([shares.rank, some.level, some.number])
+    sums: list[_PartialSum] = []
+    for owner, level, number in shares.gathered(keys).tolist():
+        value = own.pop(0).value if owner == shares.rank else torch.empty_like(like)
+        _add_in_pairs(sums, _PartialSum(level, number, shares.row_of(owner, value)))
+    whole = sums.pop().value
+    while sums:
+        whole = sums.pop().value.add_(whole)
+    return whole
+
+
+class _PartialSum(NamedTuple):
+    """The sum of the 2^level parts from part number · 2^level on."""
+
+    level: int
+    number: int
+    value: Tensor
+
+
+def _add_in_pairs(sums: list[_PartialSum], new: _PartialSum) -> None:
+    """Appends a sum to those of the parts before it, after adding it to its left neighbours."""
+    while new.number % 2 and sums and sums[-1][:2] == (new.level, new.number - 1):
+        new = _PartialSum(new.level + 1, new.number // 2, sums.pop().value.add_(new.value))
+    sums.append(new)

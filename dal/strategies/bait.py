@@ -9,7 +9,15 @@ from torch import Tensor
 
 from dal.data.rows import rows_of_type
 from dal.errors import ConfigError, ResourceError, did_you_mean
-from dal.functional import bait, bait_cost, bait_diagonal, bait_dual, bait_objective, fisher
+from dal.functional import (
+    bait,
+    bait_cost,
+    bait_diagonal,
+    bait_dual,
+    bait_objective,
+    bait_rank_one,
+    fisher,
+)
 from dal.functional.bait_cost import Sizes
 from dal.functional.bait_objective import Hyperparameters
 from dal.runtime import devices
@@ -116,6 +124,7 @@ class Bait(FisherStrategy):
         """
         labeled_factors = self.factors(query.labeled_probs.to(self.dtype))
         form = self._choose_form(query, *labeled_factors.shape[1:])
+        shared = {"shares": query.shares} if self.is_shared else {}
         selected = FORMS[form].select(
             rows_of_type(query.embedding_rows, self.dtype),
             query.map_pool(lambda probs: self.factors(probs.to(self.dtype))),
@@ -124,6 +133,7 @@ class Bait(FisherStrategy):
             query.num,
             self.hyperparameters,
             query.report,
+            **shared,
         )
         derived: dict[str, float | int | str] = {"form": form} if len(self.forms) > 1 else {}
         return Selection(selected.positions, selected.gains, derived)
@@ -235,6 +245,7 @@ class BaitBinary(Bait):
     """
 
     forms = ("primal",)
+    is_shared: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -249,6 +260,11 @@ class BaitBinary(Bait):
     def factors(self, probs: Tensor) -> Tensor:
         """A of every row, ``(N, 1, 1)``, from its class probabilities ``(N, K)``."""
         return fisher.binary_factors(probs)
+
+    def select(self, query: Query) -> Selection:
+        """As :meth:`Bait.select`; of several processes each reads its own share of the rows."""
+        _, own = query.own_share(bait_rank_one.chunk_rows(query.device))
+        return super().select(own)
 
 
 class BaitDiagonal(FisherStrategy):

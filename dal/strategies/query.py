@@ -307,13 +307,16 @@ class Query:
             for rows in features.split(max(1, chunk_rows))
         )
 
-    def own_share(self) -> tuple[slice, "Query"]:
+    def own_share(self, chunk_rows: int = 1) -> tuple[slice, "Query"]:
         """The rows of the pool that are this process's, maybe none, and the question for these.
 
         Without other processes all rows, and the query itself. What it computes of a row is the
         same to the last digit, since a share is whole chunks of those in which one process reads.
+
+        Args:
+            chunk_rows: A power of two; whole chunks of so many rows, too.
         """
-        rows = self.shares.own(len(self.pool), sharding.CHUNK_ROWS)
+        rows = self.shares.own(len(self.pool), max(sharding.CHUNK_ROWS, chunk_rows))
         own = torch.arange(rows.start, rows.stop)
         return rows, self if self.shares.num == 1 else self.restricted_to(own)
 
@@ -350,7 +353,7 @@ class Query:
 
     @property
     def chunk_rows(self) -> int:
-        """How many rows of the pool are read and computed at a time."""
+        """How many rows of the pool are read and computed at a time; a power of two."""
         size = min(CHUNK_LOGITS // self.num_classes, CHUNK_FEATURES // self.pool.num_features)
         return sharding.part_of_chunk(max(MIN_CHUNK_ROWS, size))
 

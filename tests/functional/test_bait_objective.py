@@ -3,12 +3,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dal.functional import bait_objective, fisher
-from dal.functional.bait_objective import (
-    Hyperparameters,
-    Updates,
-    candidate_terms,
-)
+from dal.functional import bait_objective, bait_updates, fisher
+from dal.functional.bait_objective import Hyperparameters, candidate_terms
+from dal.functional.bait_updates import Updates
 from tests import reference
 from tests.functional.random_problems import (
     RandomProblem,
@@ -28,7 +25,7 @@ def test_terms_are_exact_after_every_step(
     factor: str, num_labeled: int, dense_size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """P, Q and the gains, updated, exact and from scratch, against inverses of the present M."""
-    monkeypatch.setattr(bait_objective, "DENSE_SIZE", dense_size)
+    monkeypatch.setattr(bait_updates, "DENSE_SIZE", dense_size)
     drawn = draw(30, num_labeled, 6, 3, 11)
     num = 5
     problem = bait_objective.problem(*drawn.arguments(factor), num)
@@ -39,7 +36,7 @@ def test_terms_are_exact_after_every_step(
     v = fisher.embeddings(problem.features[:], problem.factors)
     chosen: list[int] = []
     for position in range(0, 6 * num, 3):
-        exact = updates.exact_terms(torch.tensor([1, position]))
+        exact = updates.exact_terms(v[[1, position]])
         terms.apply(*updates.append(exact, 1), problem)
         chosen.append(position)
         m = m + twin.added[position]
@@ -47,7 +44,7 @@ def test_terms_are_exact_after_every_step(
         weighted_inverse = inverse @ twin.mean @ inverse
         before = twin.objective(m)
         gains = m.new_tensor([before - twin.objective(m + added) for added in twin.added])
-        exact = updates.exact_terms(torch.arange(30))
+        exact = updates.exact_terms(v)
         fresh = candidate_terms(problem, problem.invert(torch.tensor(chosen)))
         for p, q, computed in [
             (terms.p, terms.q, terms.gains()),
@@ -64,10 +61,10 @@ def test_terms_are_exact_after_every_step(
 def test_undone_steps_leave_no_trace(
     factor: str, dense_size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bait_objective, "DENSE_SIZE", dense_size)
+    monkeypatch.setattr(bait_updates, "DENSE_SIZE", dense_size)
     problem = bait_objective.problem(*draw(9, 2, 4, 3, 0).arguments(factor), 2)
     updates = Updates(problem, problem.invert(NOBODY), 3)
-    everybody = torch.arange(9)
+    everybody = problem.embeddings(slice(None))
     expected = updates.exact_terms(everybody)
     for position in (1, 2):
         u, w = updates.append(updates.exact_terms(everybody), position)

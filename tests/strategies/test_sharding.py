@@ -16,8 +16,8 @@ import torch.distributed as dist
 
 from dal import strategies
 from dal.bench.select import Problem, draw_features, make_query
-from dal.functional import seeding, sharding
-from dal.strategies import AlfaMix, Badge, Bald, BatchBald, Strategy
+from dal.functional import bait, bait_rank_one, seeding, sharding
+from dal.strategies import AlfaMix, Badge, Bald, BatchBald, Need, Strategy
 from dal.strategies.testing import TwoLayers
 
 ROOT = Path(__file__).parents[2]
@@ -25,7 +25,7 @@ PROBLEM = Problem(150, 5, 20, 30)
 CHUNK_ROWS = 32
 NAMES = (
     *("random", "margin", "entropy", "least_confidence", "core_set", "badge", "bald"),
-    *("batch_bald", "falcun", "cluster_margin", "alfa_mix", "drop_query"),
+    *("batch_bald", "falcun", "cluster_margin", "alfa_mix", "drop_query", "bait_binary"),
 )
 
 
@@ -42,7 +42,8 @@ def cases() -> Iterator[tuple[str, Strategy, int]]:
 
 def selections(shares: sharding.Shares) -> dict[str, Any]:
     """Positions and scores of every strategy that shares the rows, with and without labels."""
-    sharding.CHUNK_ROWS = CHUNK_ROWS
+    sharding.CHUNK_ROWS = bait_rank_one.CHUNK_ROWS["cpu"] = CHUNK_ROWS
+    bait.SHORTLIST_ROWS, bait.BLOCK_STEPS = 40, 8
     features = draw_features(PROBLEM, 16)
     features[30:40] = features[110:120]  # ties of rows of two processes
     features[140:] = features[150]
@@ -52,7 +53,7 @@ def selections(shares: sharding.Shares) -> dict[str, Any]:
     for num_labeled in (20, 0):
         problem = PROBLEM._replace(num_labeled=num_labeled, pool=170 - num_labeled)
         for name, strategy, seeding.SMALL_POOL in cases():
-            if num_labeled == 0 and strategy.needs:
+            if num_labeled == 0 and not strategy.needs <= {Need.HEAD}:
                 continue
             for num in (30, problem.pool):
                 query = make_query(problem, features, torch.device("cpu"), in_memory=False)

@@ -13,7 +13,7 @@ from dal.data import FeatureRows
 from dal.data import rows as data_rows
 from dal.data.listener import PoolListener
 from dal.errors import ResourceError
-from dal.functional import bait, bait_blocks, clustering, fisher, representatives, seeding
+from dal.functional import bait, bait_rank_one, clustering, fisher, representatives, seeding
 from dal.runtime import devices, memory_maps
 from dal.strategies import Query, TypiClust, typiclust
 from dal.strategies import query as queries
@@ -50,7 +50,7 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "CHUNK_ROWS", CHUNK_ROWS)
     monkeypatch.setattr(fisher, "SCRATCH_BYTES", {"cpu": 4 * 16 * CHUNK_ROWS})
     monkeypatch.setattr(bait, "SHORTLIST_ROWS", CHUNK_ROWS // 2)
-    monkeypatch.setattr(bait_blocks, "CHUNK_ROWS", {"cpu": CHUNK_ROWS})
+    monkeypatch.setattr(bait_rank_one, "CHUNK_ROWS", {"cpu": CHUNK_ROWS})
     # As for large pools.
     monkeypatch.setattr(seeding, "SMALL_POOL", NUM_ROWS // 2)
     monkeypatch.setattr(typiclust, "MAX_CLUSTERED_POINTS", NUM_ROWS // 2)
