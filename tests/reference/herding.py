@@ -10,9 +10,9 @@ from torch import Tensor
 from tests.reference.scoring import calibration_error, margin
 
 
-def unit(features: Tensor) -> list[Tensor]:
+def unit(features: Tensor) -> list[list[float]]:
     rows = features.double()
-    return [row / row.norm() if row.norm() > 0 else row for row in rows]
+    return [(row / row.norm() if row.norm() > 0 else row).tolist() for row in rows]
 
 
 def herding_gains(
@@ -28,8 +28,8 @@ def herding_gains(
     centres = [*unit(labeled), *(rows[position] for position in chosen)]
     sample = list(range(size)) if targets is None else targets
 
-    def kernel(x: Tensor, y: Tensor) -> float:
-        return math.exp(-(((x - y).norm().item() / bandwidth) ** 2))
+    def kernel(x: list[float], y: list[float]) -> float:
+        return math.exp(-((math.dist(x, y) / bandwidth) ** 2))
 
     cover = [max((kernel(row, centre) for centre in centres), default=0.0) for row in rows]
     gains = {}
@@ -59,7 +59,7 @@ def herding(
 
 def smallest_distance(features: Tensor) -> float | None:
     rows = unit(features)
-    distances = [(a - b).norm().item() for i, a in enumerate(rows) for b in rows[:i]]
+    distances = [math.dist(a, b) for i, a in enumerate(rows) for b in rows[:i]]
     return min((distance for distance in distances if distance >= 1e-6), default=None)
 
 
