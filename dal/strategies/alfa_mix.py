@@ -34,7 +34,7 @@ class AlfaMix(ClusterStrategy):
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({Need.HEAD, Need.LABELS})
-    is_shared: ClassVar[bool] = True
+    is_shared: ClassVar[bool] = True  # every process clusters all candidates
 
     def __init__(
         self,

@@ -31,7 +31,7 @@ class ClusterMargin(Strategy):
         Citovsky et al. (2021), "Batch active learning at scale", algorithm 1.
     """
 
-    is_shared: ClassVar[bool] = True
+    is_shared: ClassVar[bool] = True  # every process clusters all candidates
 
     def __init__(
         self, subset_size: int | None = None, candidates_per_pick: int = 10, cut: float = 0.5

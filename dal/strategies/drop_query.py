@@ -39,7 +39,7 @@ class DropQuery(ClusterStrategy):
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset()
-    is_shared: ClassVar[bool] = True
+    is_shared: ClassVar[bool] = True  # every process clusters all candidates
 
     def __init__(
         self,
