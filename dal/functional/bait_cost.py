@@ -6,7 +6,7 @@ The primal form is :func:`dal.functional.bait.select`, the dual one
 
 from typing import NamedTuple
 
-from dal.functional import bait, bait_dual, bait_inverse
+from dal.functional import bait, bait_dual, bait_inverse, fisher_pairs
 
 # Reading all covariances for a step costs as much as this many columns of a product with them.
 COLUMNS_PER_STEP = 8
@@ -104,9 +104,10 @@ def primal_flops(sizes: Sizes) -> int:
     n, rank = sizes.num_pool + sizes.num_labeled, sizes.rank
     classes, features = sizes.num_classes, sizes.num_features
     size, of_labeled = classes * features, sizes.num_labeled * rank
-    forms = n * classes * (classes + 1) * features**2 * 3 // 4
+    pairs = n * classes * (classes + 1)
+    forms = pairs * features**2 * (2 if classes >= fisher_pairs.MIN_CLASSES else 3) // 4
     if bait_inverse.is_low_rank(features, classes, of_labeled):
-        start = 2 * forms + 2 * n * size * of_labeled
+        start = 2 * forms + min(2 * n * size * of_labeled, pairs * sizes.num_labeled**2)
         start += 10 * size**2 * sizes.num_labeled * classes + 8 * size * of_labeled**2
         inverse = 8 * size * sizes.num_labeled * rank * classes
     else:

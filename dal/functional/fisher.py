@@ -22,6 +22,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from dal.functional import fisher_bands, fisher_pairs
 from dal.functional.rows import Rows
 
 # Scratch of the passes in chunks: large enough for products at full speed, and on a CPU small
@@ -221,9 +222,8 @@ def cross_gram(rows: tuple[Tensor, Tensor], others: tuple[Tensor, Tensor]) -> Te
 def information(*parts: tuple[Rows, Tensor]) -> Tensor:
     """Sum of the information of all rows of all parts.
 
-    Block (k, l) is Σ (A Aᵀ)_{kl} h hᵀ: symmetric in itself, and equal to block (l, k). So only the
-    upper half of the blocks is computed, and three of the four quarters of each block:
-    ¾·N·K(K+1)·D² flops.
+    Block (k, l) is Σ (A Aᵀ)_{kl} h hᵀ: symmetric in itself, and equal to block (l, k). Of the
+    2·N·K²·D² flops of all entries it takes little more than a quarter.
 
     Args:
         parts: Features ``(N, D)``, read once in chunks, and factors ``(N, K, r)`` of each, at least
@@ -238,54 +238,20 @@ def information(*parts: tuple[Rows, Tensor]) -> Tensor:
     """
     features, factors = parts[0]
     num_features, num_classes = features.shape[1], factors.shape[1]
-    bands = _bands(num_features)
-    # For each class k and each band of w features from `start` on: (w, (K − k)·(D − start)), the
-    # rows of the band in the blocks (k, l >= k), from the columns of the band on.
-    sums = [
-        [
-            factors.new_zeros(
-                band.stop - band.start, (num_classes - k) * (num_features - band.start)
-            )
-            for band in bands
-        ]
-        for k in range(num_classes)
-    ]
+    blocks = fisher_pairs if num_classes >= fisher_pairs.MIN_CLASSES else fisher_bands
+    total: fisher_pairs.Sum | fisher_bands.Sum = blocks.Sum(factors, num_features)
     for features, factors in parts:
-        for rows in chunks(features, num_classes * num_features):
-            h = features[rows]  # (n, D)
-            weights = factors[rows] @ factors[rows].mT  # A Aᵀ, (n, K, K)
-            for k in range(num_classes):
-                # (n, (K − k)·D), one band after the other, so that the columns from any band on are
-                # next to each other.
-                weighted = torch.cat(
-                    [(weights[:, k, k:, None] * h[:, None, band]).flatten(1) for band in bands], 1
-                )
-                for band, partial in zip(bands, sums[k], strict=True):
-                    first = (num_classes - k) * band.start
-                    partial.addmm_(h[:, band].mT, weighted[:, first:])
-
-    total = factors.new_empty(num_classes, num_features, num_classes, num_features)
-    for k in range(num_classes):
-        for band, partial in zip(bands, sums[k], strict=True):
-            first = 0
-            for other in bands[bands.index(band) :]:
-                width = (num_classes - k) * (other.stop - other.start)
-                part = partial[:, first : first + width]  # (w, (K − k)·w')
-                part = part.unflatten(1, (num_classes - k, -1))  # (w, K − k, w')
-                total[k, band, k:, other] = part
-                total[k, other, k:, band] = part.permute(2, 1, 0)  # (w', K − k, w)
-                first += width
-        sums[k].clear()
-        total[k + 1 :, :, k] = total[k, :, k + 1 :].transpose(0, 1)
-    return total.view(num_classes * num_features, -1)  # (K, D, K, D) -> (KD, KD)
+        for rows in chunks(features, total.row_width):
+            total.add(features[rows], factors[rows])
+    return total.matrix()
 
 
 def quadratic_forms(features: Rows, factors: Tensor, matrix: Tensor) -> Tensor:
     """Vᵀ M V for the embedding V = A ⊗ h of every row, without forming V.
 
     With R_{kl} = hᵀ M_{kl} h from the blocks of M, it is Aᵀ R A. R is symmetric, and depends only
-    on the symmetric part of each block. So only the upper half of the blocks is used, and three of
-    the four quarters of each block: ¾·N·K(K+1)·D² flops.
+    on the symmetric part of each block. Of the 2·N·K²·D² flops of all entries it takes little more
+    than a quarter.
 
     Args:
         features: ``(N, D)``; read once in chunks.
@@ -303,24 +269,32 @@ def quadratic_forms(features: Rows, factors: Tensor, matrix: Tensor) -> Tensor:
         <BLANKLINE>
                 [[6.]]])
     """
-    num_rows, num_features = features.shape
-    num_classes, rank = factors.shape[1:]
-    bands = _bands(num_features)
-    upper = [_upper_bands(matrix, k, num_classes, bands) for k in range(num_classes)]
+    (num_classes, rank), num_rows = factors.shape[1:], len(features)
+    form = block_form(matrix, num_classes)
     forms = factors.new_empty(num_rows, rank, rank)
-    for rows in chunks(features, num_classes * num_features):
-        h = features[rows]  # (n, D)
-        # R above its diagonal, half of it on the diagonal, and 0 below, (n, K, K).
-        r = h.new_zeros(len(h), num_classes, num_classes)
-        for k in range(num_classes):
-            for band, weights in zip(bands, upper[k], strict=True):
-                products = h[:, band] @ weights  # (n, (K − k)·(D − start))
-                products = products.unflatten(1, (num_classes - k, -1))  # (n, K − k, D − start)
-                r[:, k, k:] += torch.bmm(products, h[:, band.start :, None]).squeeze(-1)
-        r.diagonal(dim1=1, dim2=2).mul_(0.5)
-        half = factors[rows].mT @ (r @ factors[rows])  # (n, r, r)
-        forms[rows] = half + half.mT
+    for rows in chunks(features, form.row_width):
+        forms[rows] = form(features[rows], factors[rows])
     return forms
+
+
+def block_form(matrix: Tensor, num_classes: int) -> fisher_pairs.Form | fisher_bands.Form:
+    """:func:`quadratic_forms` of one matrix, for who reads the rows.
+
+    Args:
+        matrix: M, ``(KD, KD)``, symmetric.
+        num_classes: K.
+
+    Returns:
+        Maps features ``(n, D)`` and factors ``(n, K, r)`` to ``(n, r, r)``.
+
+    Example:
+        >>> form = block_form(torch.tensor([[2.0, 1.0], [1.0, 2.0]]), num_classes=1)
+        >>> form(torch.tensor([[1.0, 1.0]]), torch.ones(1, 1, 1))
+        tensor([[[6.]]])
+    """
+    blocks = fisher_pairs if num_classes >= fisher_pairs.MIN_CLASSES else fisher_bands
+    form: fisher_pairs.Form | fisher_bands.Form = blocks.Form(matrix, num_classes)
+    return form
 
 
 def quadratic_forms_of_root(features: Rows, factors: Tensor, root: Tensor) -> Tensor:
@@ -349,29 +323,6 @@ def quadratic_forms_of_root(features: Rows, factors: Tensor, root: Tensor) -> Te
         projections = torch.bmm(factors[rows].mT, products)  # VᵀE, (n, r, m)
         forms[rows] = torch.bmm(projections, projections.mT)
     return forms
-
-
-def _bands(num_features: int) -> list[slice]:
-    """The two halves of the features; halving them again would save flops, but no time."""
-    middle = num_features // 2
-    return [slice(0, middle), slice(middle, num_features)] if middle else [slice(0, num_features)]
-
-
-def _upper_bands(matrix: Tensor, k: int, num_classes: int, bands: list[slice]) -> list[Tensor]:
-    """The rows of each band in the blocks (k, l >= k), from the columns of the band on.
-
-    One matrix ``(w, (K − k)·(D − start))`` per band. What is left out, below the bands on the
-    diagonal, is added above them.
-    """
-    num_features = bands[-1].stop
-    blocks = matrix.view(num_classes, num_features, num_classes, num_features)[k, :, k:]
-    # `blocks` is (D, K − k, D), and `rows` (w, K − k, D − start).
-    upper = []
-    for band in bands:
-        rows = blocks[band, :, band.start :].clone(memory_format=torch.contiguous_format)
-        rows[..., band.stop - band.start :] += blocks[band.stop :, :, band].permute(2, 1, 0)
-        upper.append(rows.flatten(1))
-    return upper
 
 
 def scratch_bytes(device: torch.device) -> int:

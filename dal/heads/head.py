@@ -16,7 +16,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from dal.errors import ConfigError
 from dal.functional import laplace, scoring
-from dal.runtime import threads
+from dal.runtime import threads, trainers
 
 NUM_CALIBRATION_BINS = 15  # Guo et al. (2017), "On calibration of modern neural networks"
 
@@ -52,7 +52,8 @@ class Head(L.LightningModule):
     """A network on frozen features, trained by cross-entropy.
 
     One ``training_step`` takes all batches of an epoch: Lightning's own work on a step would take
-    as long as the step. To the trainer and its callbacks an epoch remains an epoch.
+    as long as the step. To the trainer and its callbacks an epoch remains an epoch. Hooks around a
+    gradient step are called where somebody has overridden them.
 
     Args:
         num_features: D.
@@ -87,6 +88,7 @@ class Head(L.LightningModule):
         if prior_precision <= 0:
             raise ConfigError(f"Expected `prior_precision` above 0, got {prior_precision}.")
         self.automatic_optimization = False
+        self._are_steps_plain = False
         self.num_classes = num_classes
         self.make_optimizer = optimizer
         self.make_scheduler = scheduler
@@ -225,19 +227,32 @@ class Head(L.LightningModule):
         except (TypeError, ValueError) as error:
             raise ConfigError(f"The optimizer or its schedule cannot be made: {error}") from error
 
+    def on_train_start(self) -> None:
+        """Finds out whether a gradient step concerns anybody but the optimizer."""
+        self._are_steps_plain = trainers.are_steps_plain(self.trainer, self)
+
     def training_step(self, epoch: tuple[Tensor, Tensor], _: int) -> None:
         """A gradient step on each batch.
 
         Args:
             epoch: Features ``(S, N, D)`` and labels ``(S, N)`` of S batches.
         """
-        optimizer = cast(Optimizer, self.optimizers())
+        is_plain = self._are_steps_plain
+        optimizer = cast(Optimizer, self.optimizers(use_pl_optimizer=not is_plain))
+        progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
         weights = sum(p.numel() for p in self.network.parameters() if p.ndim > 1)
         with threads.for_work(epoch[1].shape[1] * weights, self.device):
             for features, labels in zip(*epoch, strict=True):
                 optimizer.zero_grad()
-                self.manual_backward(F.cross_entropy(self.network(features), labels))
-                optimizer.step()
+                loss = F.cross_entropy(self.network(features), labels)
+                if is_plain:
+                    loss.backward()
+                    optimizer.step()
+                    progress.increment_ready()
+                    progress.increment_completed()
+                else:
+                    self.manual_backward(loss)
+                    optimizer.step()
 
     def on_train_epoch_end(self) -> None:
         """Steps the schedule."""

@@ -6,7 +6,7 @@ import signal
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial, wraps
 from typing import Any
 
@@ -17,6 +17,10 @@ from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Timer
+from lightning.pytorch.plugins import Precision
+from lightning.pytorch.profilers import PassThroughProfiler
+from lightning.pytorch.strategies import SingleDeviceStrategy
+from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from dal.errors import ConfigError
 
@@ -25,6 +29,18 @@ BUILD_ERRORS = (
     *(AssertionError, ImportError, MisconfigurationException),
     *(RuntimeError, TypeError, ValueError),
 )
+
+# What Lightning calls around a gradient step of a module that optimizes by itself.
+STEP_HOOKS = ("on_before_backward", "on_after_backward", "on_before_optimizer_step")
+NO_ACTION: AbstractContextManager[None] = nullcontext()
+
+
+class NoProfiler(PassThroughProfiler):
+    """Profiles nothing, in less time: Lightning profiles some twenty actions in an epoch."""
+
+    def profile(self, action_name: str) -> AbstractContextManager[None]:  # type: ignore[override]  # noqa: ARG002
+        """A context that does nothing, the same for all actions."""
+        return NO_ACTION
 
 
 class KeepSignalHandlers(L.Callback):
@@ -53,6 +69,8 @@ def new_trainer(**arguments: Any) -> L.Trainer:
     if not arguments.get("enable_checkpointing") and not arguments.get("logger"):
         # Nothing is written; and under SLURM Lightning would load any hpc_ckpt_*.ckpt found there.
         arguments.setdefault("default_root_dir", os.devnull)
+    if not arguments.get("barebones"):  # with which Lightning refuses any profiler
+        arguments.setdefault("profiler", NoProfiler())
     plugins, callbacks = (_as_list(arguments.pop(key, None)) for key in ("plugins", "callbacks"))
     with quiet_lightning():
         chosen = any(isinstance(plugin, ClusterEnvironment) for plugin in plugins)
@@ -98,6 +116,27 @@ def check_fit_ends(trainer: L.Trainer) -> None:
             "Expected a fit that ends, got trainer.max_epochs=-1, which means no end. Give a "
             "number of at least 1, or trainer.max_steps."
         )
+
+
+def are_steps_plain(trainer: L.Trainer, module: L.LightningModule) -> bool:
+    """Whether Lightning would add nothing to a gradient step on one device but the time it takes.
+
+    That is so if nobody has overridden a hook around it, no profiler measures it, and nothing is
+    rounded or scaled for another precision.
+
+    Args:
+        trainer: Fits the module.
+        module: Makes its gradient steps itself, with ``manual_backward``.
+    """
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    is_hooked = any(is_overridden(hook, one) for hook in STEP_HOOKS for one in (module, *callbacks))
+    return (
+        not is_hooked
+        and not any(is_overridden(name, module) for name in ("backward", "manual_backward"))
+        and type(trainer.precision_plugin) is Precision
+        and type(trainer.strategy) is SingleDeviceStrategy
+        and isinstance(trainer.profiler, PassThroughProfiler)  # type: ignore[attr-defined]
+    )
 
 
 @contextmanager

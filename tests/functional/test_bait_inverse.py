@@ -44,6 +44,36 @@ def test_both_forms_are_the_inverse(
     assert inverse.quadratic_forms(h.float(), a.float()).dtype == torch.float32
 
 
+@pytest.mark.parametrize("norm", [0.1, 45.0, 1000.0])
+@pytest.mark.parametrize("num_classes", [3, 14])
+def test_quadratic_forms_in_both_ways(norm: float, num_classes: int) -> None:
+    """Neither is off by more than VᵀV, from which they are subtracted, is rounded in float32."""
+    drawn = draw_at_scale(20, 6, 40, num_classes, 0, norm)
+    h, a, labeled_h, labeled_a = drawn.arguments("full")
+    v = fisher.embeddings(h, a)
+    expected = v.mT @ (torch.eye(v.shape[1]) / 0.5 - explicit(labeled_h, labeled_a, 0.5)) @ v
+    largest = (v.mT @ v / 0.5).abs().amax((1, 2), keepdim=True)
+    inverse = bait_inverse.invert(labeled_h, labeled_a, 0.5)
+    assert isinstance(inverse, LowRankInverse)
+    for forms in (inverse._forms_by_example, inverse._forms_of_root):
+        torch.testing.assert_close(forms(h, a) / largest, expected / largest, rtol=0, atol=1e-9)
+        single = forms(h.float(), a.float())
+        assert single.dtype == torch.float32
+        torch.testing.assert_close(
+            single / largest, expected / largest, rtol=0, atol=1e-5, check_dtype=False
+        )
+
+
+@pytest.mark.parametrize("num_labeled", [0, 1, 5, 25])
+def test_forms_of_any_number_of_examples(num_labeled: int) -> None:
+    h, a, labeled_h, labeled_a = draw_at_scale(9, num_labeled, 40, 3, 1, 45.0).arguments("full")
+    v = fisher.embeddings(h, a)
+    inverse = bait_inverse.invert(labeled_h, labeled_a, 1.0)
+    assert isinstance(inverse, LowRankInverse)
+    expected = v.mT @ explicit(labeled_h, labeled_a, 1.0) @ v
+    torch.testing.assert_close(inverse.quadratic_forms(h, a), expected)
+
+
 @each_factor
 def test_inputs_in_float32_are_inverted_in_float64(factor: str) -> None:
     """The residual M M⁻¹ V − V at norm 1000 is far below what float32 could give."""

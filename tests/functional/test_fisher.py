@@ -1,10 +1,12 @@
+from types import ModuleType
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from dal.functional import fisher
+from dal.functional import fisher, fisher_bands, fisher_pairs
 from tests import reference
 
 
@@ -61,6 +63,40 @@ def test_quadratic_forms_are_those_of_the_embeddings(num: int, d: int, k: int, s
     v = fisher.embeddings(features, binary)
     torch.testing.assert_close(fisher.quadratic_forms(features, binary, square), v.mT @ square @ v)
     assert torch.equal(matrix, untouched)
+
+
+@pytest.mark.parametrize("blocks", [fisher_pairs, fisher_bands])
+@given(st.integers(1, 9), st.integers(1, 20), st.integers(1, 6), st.integers(0, 10**6))
+def test_symmetric_blocks_in_both_ways(
+    blocks: ModuleType, num: int, d: int, k: int, seed: int
+) -> None:
+    """With fewer features than a band has, with as many, and with several bands."""
+    features, probs = draw(num, d, k, seed)
+    factors = torch.stack([probs, 1 - probs.flip(0)], -1)  # any, (N, K, 2)
+    v = fisher.embeddings(features, factors)
+    total = blocks.Sum(factors, d)
+    half = num // 2
+    total.add(features[:half], factors[:half])
+    total.add(features[half:], factors[half:])
+    matrix = total.matrix()
+    torch.testing.assert_close(matrix, (v @ v.mT).sum(0))
+    torch.testing.assert_close(matrix, matrix.mT)
+    untouched = matrix.clone()
+    torch.testing.assert_close(blocks.Form(matrix, k)(features, factors), v.mT @ matrix @ v)
+    assert torch.equal(matrix, untouched)
+
+
+def test_many_classes_are_taken_in_pairs() -> None:
+    for k in (fisher_pairs.MIN_CLASSES - 1, fisher_pairs.MIN_CLASSES):
+        features, probs = draw(7, 5, k, k)
+        factors = fisher.full_factors(probs)
+        v = fisher.embeddings(features, factors)
+        matrix = fisher.information((features, factors))
+        torch.testing.assert_close(matrix, (v @ v.mT).sum(0))
+        forms = fisher.quadratic_forms(features, factors, matrix)
+        torch.testing.assert_close(forms, v.mT @ matrix @ v)
+        is_paired = isinstance(fisher.block_form(matrix, k), fisher_pairs.Form)
+        assert is_paired == (k >= fisher_pairs.MIN_CLASSES)
 
 
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
