@@ -310,11 +310,8 @@ class Query:
     def own_share(self, chunk_rows: int = 1) -> tuple[slice, "Query"]:
         """The rows of the pool that are this process's, maybe none, and the question for these.
 
-        Without other processes all rows, and the query itself. What it computes of a row is the
-        same to the last digit, since a share is whole chunks of those in which one process reads.
-
-        Args:
-            chunk_rows: A power of two; whole chunks of so many rows, too.
+        All rows and itself without other processes. What it computes of a row is then the same to
+        the last digit: a share is whole chunks of those that are read, and of ``chunk_rows``.
         """
         rows = self.shares.own(len(self.pool), max(sharding.CHUNK_ROWS, chunk_rows))
         own = torch.arange(rows.start, rows.stop)
