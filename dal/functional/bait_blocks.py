@@ -91,7 +91,7 @@ def apply_valid(
     squares, crosses = terms.first_p.new_empty(2, len(problem.features))
     num_rows = min(
         max(len(problem.features), len(first.is_outside)),
-        bait_rank_one.chunk_rows(problem.features.device),
+        bait_rank_one.chunk_rows(len(u), problem.features.device),
     )
     scratch = squares.new_empty(3 * len(chosen_gains) * num_rows)
 
@@ -101,7 +101,8 @@ def apply_valid(
     num_taken = len(chosen_gains)
     for _, part in first.chunks():
         num_taken = block(part, slice(num_taken)).num_valid(chosen_gains[:num_taken], margin)
-    # Whatever a chunk shows, all others take as many steps: the sums are those of any processes.
+    # Every chunk takes as many steps, whatever another one has shown. So the sums do not depend on
+    # which process has which chunk.
     num_valid = num_taken
     for rows, part in candidates.chunks():
         of_rows = block(part, slice(num_taken))

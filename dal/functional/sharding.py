@@ -15,11 +15,11 @@ with B = 1000:
   and the features of one row to all, 1.5 KB. These are 2·B messages, each a latency of about 50 µs:
   0.1 s for a batch. Each device keeps 17 bytes for each of its rows, 0.3 GB.
 * BAIT (Binary): once the sum F, added in pairs, of some D² numbers from each device, 0.3 GB in all.
-  A block of at most 64 steps needs the best candidates, once 2·131,072 scores and rows from each
-  device, 0.2 GB, and the features and terms of those that are best of all, 0.4 GB; then, how many
-  of the steps are valid, 8 bytes from each. With 2·B steps these are at least 32 blocks and 20 GB,
-  10 MB for a step: two seconds in all on a network of 100 Gbit/s. The steps themselves are computed
-  by every device. Each keeps 45 bytes for each of its rows, 0.7 GB.
+  Then, for each block of at most 64 steps, 2·131,072 scores and rows from each device, 0.2 GB, the
+  features and terms of the rows that are best of all, 0.4 GB, and how many of the steps are valid,
+  8 bytes from each. With 2·B steps these are at least 32 blocks and 20 GB, 10 MB for a step: two
+  seconds in all on a network of 100 Gbit/s. Every device computes the steps themselves, and keeps
+  about 50 bytes for each of its rows, 0.8 GB.
 """
 
 import math

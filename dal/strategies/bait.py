@@ -266,7 +266,8 @@ class BaitBinary(Bait):
         """As :meth:`Bait.select`; of several processes each reads its own share of the rows."""
         if query.shares.num > 1:
             # Whole chunks of both: the numbers of their rows are powers of two.
-            chunk_rows = max(query.chunk_rows, bait_rank_one.chunk_rows(query.device))
+            own_chunk = bait_rank_one.chunk_rows(query.embedding_size, query.device)
+            chunk_rows = max(query.chunk_rows, own_chunk)
             own = query.shares.own(len(query.pool), chunk_rows)
             query = query.restricted_to(torch.arange(own.start, own.stop))
         return super().select(query)
