@@ -69,11 +69,12 @@ def test_a_pool_may_be_on_disk(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.usefixtures("small")
 def test_processes_share_a_pool(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["--repeat", "2", "--strategies", "core_set", "typiclust"]
+    arguments = ["--repeat", "2", "--strategies", "core_set", "bait_binary", "typiclust"]
     figures = run("select", *arguments, "--processes", "2")["strategies"]
     assert isinstance(figures, dict)
-    assert len(figures["core_set"]["seconds"]) == 2
-    assert figures["core_set"]["peak_bytes"] > 2**25
+    for name in ("core_set", "bait_binary"):
+        assert len(figures[name]["seconds"]) == 2
+        assert figures[name]["peak_bytes"] > 2**25
     assert "processes do not share its rows" in figures["typiclust"]["refused"]
     assert ", 2 processes" in capsys.readouterr().out.replace("\n", " ")
 

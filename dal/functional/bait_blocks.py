@@ -12,12 +12,13 @@ with P and Q before the group, and the sum over its steps. Where that is in no g
 candidate could not have been chosen instead. The first group is the whole block, which rules out
 almost all candidates; if many are left, groups of few steps follow.
 
-The rows are read in chunks, and a second time only if one of them shows that fewer steps are valid
-than had been taken. To make that rare, the candidates that are the most likely to show it are
-looked at first.
+The rows are read in chunks. A chunk is read a second time only if a later one shows that fewer
+steps are valid than had been taken. To make that rare, the candidates that are the most likely to
+show it are looked at first.
 """
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
 import torch
@@ -91,28 +92,29 @@ def apply_valid(
     squares, crosses = terms.first_p.new_empty(2, len(problem.features))
     num_rows = min(
         max(len(problem.features), len(first.is_outside)),
-        bait_rank_one.chunk_rows(problem.features.device),
+        bait_rank_one.chunk_rows(len(u), problem.features.device),
     )
     scratch = squares.new_empty(3 * len(chosen_gains) * num_rows)
 
-    def block(part: Candidates, steps: slice) -> _Block:
-        return _Block(part, u[:, steps], w[:, steps], scratch)
+    def block(part: Candidates, num_steps: int) -> _Block:
+        return _Block(part, u[:, :num_steps], w[:, :num_steps], scratch)
 
-    num_taken = len(chosen_gains)
+    num_valid = len(chosen_gains)
     for _, part in first.chunks():
-        num_taken = block(part, slice(num_taken)).num_valid(chosen_gains[:num_taken], margin)
-    # Whatever a chunk shows, all others take as many steps: the sums are those of any processes.
-    num_valid = num_taken
+        num_valid = block(part, num_valid).num_valid(chosen_gains[:num_valid], margin)
+    num_taken = []  # never more than of the chunk before
     for rows, part in candidates.chunks():
-        of_rows = block(part, slice(num_taken))
+        num_taken.append(num_valid)
+        of_rows = block(part, num_valid)
         squares[rows], crosses[rows] = of_rows.square_sums, of_rows.cross_sums
-        num_valid = min(num_valid, of_rows.num_valid(chosen_gains[:num_taken], margin))
+        num_valid = of_rows.num_valid(chosen_gains[:num_valid], margin)
     num_valid = int(problem.shares.gathered(torch.tensor([num_valid])).min())
-    if num_valid < num_taken:
-        for rows, part in candidates.chunks():
-            invalid = block(part, slice(num_valid, num_taken))
-            squares[rows] -= invalid.square_sums
-            crosses[rows] -= invalid.cross_sums
+    # Computed again, and not corrected: so the digits of the sums do not depend on which process
+    # has which chunk.
+    num_wrong = sum(num > num_valid for num in num_taken)
+    for rows, part in islice(candidates.chunks(), num_wrong):
+        of_rows = block(part, num_valid)
+        squares[rows], crosses[rows] = of_rows.square_sums, of_rows.cross_sums
     terms.p.sub_(squares[:, None, None])
     terms.q.sub_(crosses[:, None, None], alpha=2)
     return num_valid

@@ -15,28 +15,37 @@ from dal.functional import bait_inverse, fisher, sharding
 from dal.functional.rows import Rows
 from dal.functional.sharding import Shares
 
-# Rows of a chunk, and so the unit of what a process has of the rows: what is computed of a row may
-# depend in its last digit on the rows that are computed together.
+# Rows of a chunk. A process has whole chunks, since what is computed of a row may depend in its
+# last digit on the rows that are computed together.
 CHUNK_ROWS = {"cpu": 1 << 13, "cuda": 1 << 17}
+CHUNK_ENTRIES = {"cpu": 1 << 22, "cuda": 1 << 26}  # of features, if they are wide
+MIN_CHUNK_ROWS = 256
 
 
-def chunk_rows(device: torch.device) -> int:
+def chunk_rows(num_features: int, device: torch.device) -> int:
     """Rows that are read and computed together in every pass; a power of two.
 
+    Args:
+        num_features: D.
+        device: Where they are.
+
     Example:
-        >>> chunk_rows(torch.device("cpu"))
-        8192
+        >>> [chunk_rows(num_features, torch.device("cpu")) for num_features in (384, 4096)]
+        [8192, 1024]
     """
-    return CHUNK_ROWS.get(device.type, CHUNK_ROWS["cpu"])
+    most, num_entries = (of.get(device.type, of["cpu"]) for of in (CHUNK_ROWS, CHUNK_ENTRIES))
+    fitting = 1 << (num_entries // num_features).bit_length() - 1
+    return min(most, max(MIN_CHUNK_ROWS, fitting))
 
 
 def chunks(features: Rows) -> Iterator[slice]:
     """Slices of consecutive rows: :func:`chunk_rows` each, but for the last one.
 
     Args:
-        features: ``(N, D)``; its length and device matter.
+        features: ``(N, D)``; its shape and device matter.
     """
-    size, num_rows = chunk_rows(features.device), len(features)
+    num_rows, num_features = features.shape
+    size = chunk_rows(num_features, features.device)
     return (slice(start, min(start + size, num_rows)) for start in range(0, num_rows, size))
 
 
@@ -59,7 +68,7 @@ def information(features: Rows, factors: Tensor, offset: int, shares: Shares) ->
     """
     size = features.shape[1]
     sums = (fisher.information((features[rows], factors[rows])) for rows in chunks(features))
-    first = offset // chunk_rows(features.device)
+    first = offset // chunk_rows(size, features.device)
     return sharding.total(sums, first, factors.new_empty(size, size), shares)
 
 

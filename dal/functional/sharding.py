@@ -18,11 +18,11 @@ with B = 1000:
   each chunk of rows, N/8192·8 bytes = 1 MB from all together, and the rows that are drawn.
 * Candidates to be clustered (ALFA-Mix, DropQuery): once their rows, 8 bytes for each.
 * BAIT (Binary): once the sum F, added in pairs, of some D² numbers from each device, 0.3 GB in all.
-  A block of at most 64 steps needs the best candidates, once 2·131,072 scores and rows from each
-  device, 0.2 GB, and the features and terms of those that are best of all, 0.4 GB; then, how many
-  of the steps are valid, 8 bytes from each. With 2·B steps these are at least 32 blocks and 20 GB,
-  10 MB for a step: two seconds in all on a network of 100 Gbit/s. The steps themselves are computed
-  by every device. Each keeps 45 bytes for each of its rows, 0.7 GB.
+  Then, for each block of at most 64 steps, 2·131,072 scores and rows from each device, 0.2 GB, the
+  features and terms of the rows that are best of all, 0.4 GB, and how many of the steps are valid,
+  8 bytes from each. With 2·B steps these are at least 32 blocks and 20 GB, 10 MB for a step: two
+  seconds in all on a network of 100 Gbit/s. Every device computes the steps themselves, and keeps
+  about 50 bytes for each of its rows, 0.8 GB.
 """
 
 import math

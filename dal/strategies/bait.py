@@ -263,7 +263,7 @@ class BaitBinary(Bait):
 
     def select(self, query: Query) -> Selection:
         """As :meth:`Bait.select`; of several processes each reads its own share of the rows."""
-        _, own = query.own_share(bait_rank_one.chunk_rows(query.device))
+        _, own = query.own_share(bait_rank_one.chunk_rows(query.embedding_size, query.device))
         return super().select(own)
 
 
