@@ -43,6 +43,10 @@ def chunks(features: Rows) -> Iterator[slice]:
 
     Args:
         features: ``(N, D)``; its shape and device matter.
+
+    Example:
+        >>> list(chunks(torch.empty(10_000, 384)))
+        [slice(0, 8192, None), slice(8192, 10000, None)]
     """
     num_rows, num_features = features.shape
     size = chunk_rows(num_features, features.device)
