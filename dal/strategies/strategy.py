@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dal.errors import ConfigError, StrategyError, did_you_mean
+from dal.functional import sharding
 from dal.strategies.query import Query
 
 
@@ -96,6 +97,8 @@ class Strategy(ABC):
             StrategyError: If the answer is not ``(num,)`` distinct int64 positions of the pool.
         """
         self.check_needs(query)
+        if query.shares.num > 1 and not self.is_shared:
+            query = replace(query, shares=sharding.ALONE)
         size = len(query.pool)
         if not 1 <= query.num <= size:
             raise ConfigError(
