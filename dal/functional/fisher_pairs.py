@@ -17,16 +17,9 @@ BAND_FEATURES = 8  # whose products with all features from the first of them on 
 
 
 class Sum:
-    """Sum of A Aᵀ ⊗ h hᵀ over rows: ½·K(K+1)·D² flops for each.
-
-    Args:
-        factors: ``(N, K, r)``; their number of classes, dtype and device matter.
-        num_features: D.
+    """As :class:`dal.functional.fisher_bands.Sum`, in ½·K(K+1)·D² flops for each row.
 
     Memory: a quarter of (KD)² entries.
-
-    Attributes:
-        row_width: Entries that are computed at a time for each row.
 
     Example:
         >>> a = torch.ones(2, 1, 1)
@@ -69,16 +62,9 @@ class Sum:
 
 
 class Form:
-    """Vᵀ M V for the embedding V = A ⊗ h of a row: ½·K(K+1)·D² flops for each.
-
-    Args:
-        matrix: M, ``(KD, KD)``, symmetric.
-        num_classes: K.
+    """As :class:`dal.functional.fisher_bands.Form`, in ½·K(K+1)·D² flops for each row.
 
     Memory: a quarter of the matrix.
-
-    Attributes:
-        row_width: Entries that are computed at a time for each row.
 
     Example:
         >>> form = Form(torch.tensor([[2.0, 1.0], [1.0, 2.0]]), num_classes=1)
