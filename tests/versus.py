@@ -28,13 +28,18 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.versus", description=__doc__)
     parser.add_argument("against", choices=["naive", "published"])
-    parser.add_argument("--strategies", nargs="+", metavar="NAME", default=["bait_binary"])
+    parser.add_argument(
+        "--strategies", nargs="+", choices=sorted(reference.selections), default=["bait_binary"]
+    )
     parser.add_argument("--problem", choices=PROBLEMS, default="cifar10_2000", help="of published")
+    parser.add_argument("--device", type=torch.device, default=CPU, help="of dal's: cpu or cuda")
     return parser.parse_args(arguments)
 
 
-def against_naive(names: list[str], console: Console) -> dict[str, dict[str, Any]]:
-    """Time and picks of each strategy in float64, and those of its definition."""
+def against_naive(
+    names: list[str], console: Console, device: torch.device = CPU
+) -> dict[str, dict[str, Any]]:
+    """Time and picks of each strategy in float64 on a device, and those of its definition."""
     features = select.draw_features(SMALL, SMALL_FEATURES)
     table = Table(box=None, pad_edge=False)
     for column in ("strategy", "naive s", "dal s", "ratio", "same picks"):
@@ -45,7 +50,10 @@ def against_naive(names: list[str], console: Console) -> dict[str, dict[str, Any
         if hasattr(strategy, "dtype"):
             strategy = select.make_strategy(name, dtype="float64")
         has_posterior = Need.POSTERIOR in strategy.needs
-        queries = [select.make_query(SMALL, features, CPU, has_posterior) for _ in range(3)]
+        queries = [
+            select.make_query(SMALL, features, where, has_posterior)
+            for where in (device, device, CPU)
+        ]
         strategy(queries[0])
         fast_seconds, fast = timed(strategy, queries[1])
         slow_seconds, slow = timed(reference.selections[name], queries[2])
@@ -99,7 +107,7 @@ def main() -> None:
     args = parse()
     console = Console(highlight=False)
     if args.against == "naive":
-        against_naive(args.strategies, console)
+        against_naive(args.strategies, console, args.device)
     else:
         against_published(args.strategies, PROBLEMS[args.problem], select.NUM_FEATURES, console)
 

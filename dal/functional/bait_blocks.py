@@ -97,17 +97,18 @@ def apply_valid(
     scratch = squares.new_empty(3 * len(chosen_gains) * num_rows)
 
     def block(part: Candidates, num_steps: int) -> _Block:
-        return _Block(part, u[:, :num_steps], w[:, :num_steps], scratch)
+        steps = slice(num_steps)
+        return _Block(part, u[:, steps], w[:, steps], chosen_gains[steps], scratch)
 
     num_valid = len(chosen_gains)
     for _, part in first.chunks():
-        num_valid = block(part, num_valid).num_valid(chosen_gains[:num_valid], margin)
+        num_valid = block(part, num_valid).num_valid(margin)
     num_taken = []  # never more than of the chunk before
     for rows, part in candidates.chunks():
         num_taken.append(num_valid)
         of_rows = block(part, num_valid)
         squares[rows], crosses[rows] = of_rows.square_sums, of_rows.cross_sums
-        num_valid = of_rows.num_valid(chosen_gains[:num_valid], margin)
+        num_valid = of_rows.num_valid(margin)
     num_valid = int(problem.shares.gathered(torch.tensor([num_valid])).min())
     # Computed again, and not corrected: so the digits of the sums do not depend on which process
     # has which chunk.
@@ -116,82 +117,92 @@ def apply_valid(
         of_rows = block(part, num_valid)
         squares[rows], crosses[rows] = of_rows.square_sums, of_rows.cross_sums
     terms.p.sub_(squares[:, None, None])
-    terms.q.sub_(crosses[:, None, None], alpha=2)
+    terms.q.sub_(crosses[:, None, None])
     return num_valid
 
 
 class _Block:
     """The steps of a block for n candidates.
 
+    A step with the directions u and w changes Q − g P of a candidate by its *rise*
+
+        g x² − 2 x y = x · hᵀ(g u − 2 w),
+
+    so that a product with u and g u − 2 w is all that it takes.
+
     Attributes:
         square_sums: Σ x² over all steps, ``(n,)``.
-        cross_sums: Σ x y over all steps, ``(n,)``.
+        cross_sums: 2 Σ x y over all steps, ``(n,)``.
     """
 
-    def __init__(self, candidates: Candidates, u: Tensor, w: Tensor, scratch: Tensor) -> None:
+    def __init__(
+        self, candidates: Candidates, u: Tensor, w: Tensor, chosen_gains: Tensor, scratch: Tensor
+    ) -> None:
         features, num_steps = candidates.problem.features[:], u.shape[1]
         num_rows = len(features)
         self.candidates = candidates
+        self.chosen_gains = chosen_gains
+        self.lowest = chosen_gains.min()  # g
         # Into memory that is in use already: new pages for each chunk would take as long as all
         # that follows the product.
-        products, crosses = scratch[: 3 * num_rows * num_steps].split(
+        products, spare = scratch[: 3 * num_rows * num_steps].split(
             [2 * num_rows * num_steps, num_rows * num_steps]
         )
         products = products.view(num_rows, 2 * num_steps)
-        torch.mm(features, torch.cat([u, w], 1), out=products)
-        x, y = products.split(num_steps, dim=1)  # without the factor of the row, (n, steps) each
-        self.crosses = torch.mul(x, y, out=crosses.view(num_rows, num_steps))
-        self.squares, self.spare = x.square_(), y
-        self.weights = candidates.problem.factors[:, 0, 0].square()  # (n,)
+        torch.mm(features, torch.cat([u, self.lowest * u - 2 * w], 1), out=products)
+        x, of_rises = products.split(num_steps, dim=1)  # (n, steps) each
+        # Without the weight of the row:
+        self.rises, self.squares = of_rises.mul_(x), x.square_()
+        self.spare = spare.view(num_rows, num_steps)
+        self.weights = candidates.problem.factors[:, 0, 0].square()  # a², (n,)
         # As a product, a sum over few columns is several times faster.
         self.ones = x.new_ones(num_steps)
         self.square_sums = (self.squares @ self.ones).mul_(self.weights)
-        self.cross_sums = (self.crosses @ self.ones).mul_(self.weights)
+        rise = (self.rises @ self.ones).mul_(self.weights)
+        self.cross_sums = self.lowest * self.square_sums - rise
 
-    def num_valid(self, chosen_gains: Tensor, margin: float) -> int:
+    def num_valid(self, margin: float) -> int:
         """How many steps are valid as far as these candidates are concerned."""
-        num_steps = len(chosen_gains)
+        num_steps = len(self.chosen_gains)
         _, terms, is_outside = self.candidates
         p = terms.p.flatten() - margin * terms.first_p  # (n,)
         q = terms.q.flatten() + margin * terms.first_q
-        lowest = chosen_gains.min()
-        rises = self._rises(lowest) @ self.ones
-        highest = rises.mul_(self.weights).add_(q).sub_(lowest * p)
-        is_rival = (highest > lowest) & is_outside
+        rises = torch.clamp_min(self.rises, 0, out=self.spare) @ self.ones
+        highest = rises.mul_(self.weights).add_(q).sub_(self.lowest * p)
+        is_rival = (highest > self.lowest) & is_outside
         if is_rival.sum() * FEW_RIVALS > len(is_rival):
-            is_rival &= self._are_rivals_in_groups(p, q, chosen_gains)
+            is_rival &= self._are_rivals_in_groups(p, q)
         rivals = is_rival.nonzero().flatten()
         if len(rivals) == 0:
             return num_steps
         weights = self.weights[rivals, None]
         square = self.squares[rivals].mul_(weights)  # (rivals, steps)
-        cross = self.crosses[rivals].mul_(weights)
+        cross = self.lowest * square - self.rises[rivals].mul_(weights)  # 2 x y
         p_before = p[rivals, None] - square.cumsum(1).sub_(square)
-        q_before = q[rivals, None] - cross.cumsum(1).sub_(cross).mul_(2)
+        q_before = q[rivals, None] - cross.cumsum(1).sub_(cross)
         gains = q_before.div_(p_before.clamp_min_(0).add_(1))
-        is_beaten = (gains > chosen_gains).any(0)
+        is_beaten = (gains > self.chosen_gains).any(0)
         is_beaten[0] = False
         return int(is_beaten.nonzero()[0]) if is_beaten.any() else num_steps
 
-    def _rises(self, gains: Tensor) -> Tensor:
-        """How far each step raises Q − g P, or 0 if it lowers it, ``(n, steps)``; g are gains."""
-        return (
-            torch.mul(self.squares, gains, out=self.spare).sub_(self.crosses, alpha=2).clamp_min_(0)
-        )
-
-    def _are_rivals_in_groups(self, p: Tensor, q: Tensor, chosen_gains: Tensor) -> Tensor:
+    def _are_rivals_in_groups(self, p: Tensor, q: Tensor) -> Tensor:
         """Which candidates might have gained more than a chosen one, as far as groups show."""
-        group = torch.arange(len(chosen_gains), device=p.device) // GROUP_STEPS
+        group = torch.arange(len(self.chosen_gains), device=p.device) // GROUP_STEPS
         is_in_group = (group[::GROUP_STEPS, None] == group).to(p.dtype)  # (groups, steps)
-        lowest = torch.stack([gains.min() for gains in chosen_gains.split(GROUP_STEPS)])
-        # (groups, n): with the few groups first, the product is twice as fast.
-        squares, crosses, rises = (
-            (is_in_group @ steps.mT).mul_(self.weights)
-            for steps in (self.squares, self.crosses, self._rises(lowest[group]))
-        )
+        lowest = torch.stack([gains.min() for gains in self.chosen_gains.split(GROUP_STEPS)])
+
+        def of_groups(steps: Tensor) -> Tensor:
+            # (groups, n): with the few groups first, the product is twice as fast.
+            return (is_in_group @ steps.mT).mul_(self.weights)
+
+        squares, rises = of_groups(self.squares), of_groups(self.rises)
+        crosses = self.lowest * squares - rises
+        # With the lowest gain of the group of a step, which is higher, a rise is higher too.
+        rises = torch.mul(self.squares, (lowest[group] - self.lowest), out=self.spare)
+        rises = of_groups(rises.add_(self.rises).clamp_min_(0))
         # Before the group, without the steps in it.
         p_before = squares.cumsum(0).sub_(squares).neg_().add_(p)
-        q_before = crosses.cumsum(0).sub_(crosses).mul_(-2).add_(q)
+        q_before = crosses.cumsum(0).sub_(crosses).neg_().add_(q)
         lowest = lowest[:, None]
         highest = q_before.sub_(p_before.mul_(lowest)).add_(rises)
         return (highest > lowest).any(0)

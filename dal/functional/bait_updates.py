@@ -13,6 +13,7 @@ from dal.functional import bait_inverse, bait_objective
 from dal.functional.bait_objective import Problem
 
 DENSE_SIZE = 512  # KD up to which updating M⁻¹ as a matrix is faster than going through the steps
+PENDING_STEPS = 32  # that the matrix is updated for at once
 
 
 class ExactTerms(NamedTuple):
@@ -52,14 +53,15 @@ class Updates:
         size = len(problem.mean_information)
         self._w = problem.mean_information.new_empty(size, max_steps * self.rank)
         self._u = torch.empty_like(self._w, dtype=torch.float64)
+        # M⁻¹ after the first steps, as a matrix.
         self._dense = inverse.dense() if size <= DENSE_SIZE else None
+        self._num_dense = 0
 
     def times(self, v: Tensor) -> Tensor:
         """M⁻¹ V, ``(KD, s)``, of V in float64, for the present M."""
-        if self._dense is not None:
-            return self._dense @ v
-        u = self._u[:, : self.num_steps * self.rank]
-        return self.inverse.times(v) - u @ (u.mT @ v)
+        u = self._u[:, self._num_dense * self.rank : self.num_steps * self.rank]
+        before = self.inverse.times(v) if self._dense is None else self._dense @ v
+        return before - u @ (u.mT @ v)
 
     def exact_terms(self, v: Tensor) -> ExactTerms:
         """The terms of some candidates for the present M.
@@ -93,8 +95,8 @@ class Updates:
         columns = slice(self.num_steps * self.rank, (self.num_steps + 1) * self.rank)
         self._u[:, columns], self._w[:, columns] = u, w
         self.num_steps += 1
-        if self._dense is not None:
-            self._dense.addmm_(u, u.mT, alpha=-1)
+        if self._dense is not None and self.num_steps - self._num_dense == PENDING_STEPS:
+            self._include(self.num_steps)
         return u, w
 
     def last(self, num: int) -> tuple[Tensor, Tensor]:
@@ -104,7 +106,14 @@ class Updates:
 
     def undo(self, num: int) -> None:
         """Takes the last ``num`` steps back."""
-        columns = slice((self.num_steps - num) * self.rank, self.num_steps * self.rank)
-        if self._dense is not None:
-            self._dense.addmm_(self._u[:, columns], self._u[:, columns].mT)
         self.num_steps -= num
+        if self._num_dense > self.num_steps:
+            self._include(self.num_steps)
+
+    def _include(self, num_steps: int) -> None:
+        """Makes the matrix that of M⁻¹ after so many steps."""
+        assert self._dense is not None
+        first, last = sorted((self._num_dense, num_steps))
+        u = self._u[:, first * self.rank : last * self.rank]
+        self._dense.addmm_(u, u.mT, alpha=-1 if num_steps == last else 1)
+        self._num_dense = num_steps

@@ -30,10 +30,11 @@ from torch import Tensor
 
 from dal.functional import gaussian, ranking
 
-TARGET_ROWS = 1024  # of a block of kernel values; small enough for the cache
+# Of a block of kernel values: a CPU's fits the cache, and a GPU's is work for longer than a launch.
+TARGET_ROWS = {"cpu": 1 << 10, "cuda": 1 << 13}
+CHUNK_PAIRS = {"cpu": 1 << 12, "cuda": 1 << 17}  # of rows whose differences are formed at once
 CANDIDATES = 256  # that are looked at again together
 FIRST_CANDIDATES = 1024
-CHUNK_PAIRS = 4096  # of rows whose differences are formed at once
 
 # From this share of pairs on, float64 products are cheaper than differences of rows.
 DENSE = 1 / 16
@@ -98,8 +99,8 @@ def select(
     Raises:
         ValueError: If a number is out of range, or there are no targets.
 
-    Memory: a copy of the features in float32, 40 bytes for each row and target, blocks of 4 MiB,
-    and a copy of the targets if they are some only.
+    Memory: a copy of the features in float32, 40 bytes for each row and target, blocks of 4 MiB
+    (256 on a GPU), and a copy of the targets if they are some only.
 
     Example:
         >>> pool = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 2.0]])
@@ -151,6 +152,9 @@ class _Search:
         self.features = features
         self.weights = weights
         self.bandwidth = bandwidth
+        self.block_rows, self.chunk_pairs = (
+            sizes.get(device.type, sizes["cpu"]) for sizes in (TARGET_ROWS, CHUNK_PAIRS)
+        )
         self.all_rows = torch.arange(num_rows, device=device)
         self.are_all = targets is None or len(targets) == num_rows
         self.targets = self.all_rows if targets is None else targets.to(device)
@@ -240,8 +244,8 @@ class _Search:
         self.bounds[row] = -math.inf
         candidate = torch.tensor([row], device=self.bounds.device)
         before = self.cover.clone()
-        for first in range(0, len(self.targets), TARGET_ROWS):
-            _, rows, kernel = self._pairs(candidate, slice(first, first + TARGET_ROWS))
+        for first in range(0, len(self.targets), self.block_rows):
+            _, rows, kernel = self._pairs(candidate, slice(first, first + self.block_rows))
             self.cover[first + rows] = torch.maximum(self.cover[first + rows], kernel)
         self.low_cover = gaussian.rounded_down(self.cover)
         if not self.are_all:
@@ -270,14 +274,14 @@ class _Search:
         self.level[rows] = is_present.to(self.level.dtype)
         candidates = (self.scaled[rows], self.offsets[rows])
         lost = self.bounds.new_zeros(num)
-        for part in changed.split(TARGET_ROWS):
+        for part in changed.split(self.block_rows):
             targets = (self.target_rows[part], self.offsets[self.targets[part]])
             kernel = gaussian.kernel_bound(*targets, *candidates, -self.overshoot)
             kernel.sub_(gaussian.rounded_up(before[part])[:, None]).clamp_min_(0)
             rise = gaussian.rounded_down(self.cover[part] - before[part])
             weights = gaussian.rounded_down(self.weights[self.targets[part]])
             lost += weights @ torch.minimum(kernel, rise[:, None], out=kernel)
-        loss = self.factor[rows] * lost / gaussian.sum_slack(TARGET_ROWS, torch.float32)
+        loss = self.factor[rows] * lost / gaussian.sum_slack(self.block_rows, torch.float32)
         if not self.are_all:  # a target's own term is in `lost` too
             own_loss = torch.zeros_like(self.bounds)
             own_loss[self.targets] = self.weights[self.targets] * (self.cover - before)
@@ -296,8 +300,8 @@ class _Search:
     def _resolve(self, rows: Tensor) -> float:
         """Gains of some candidates; returns the share of pairs that had to be looked at."""
         sums, num_pairs = self.cover.new_zeros(len(rows)), 0
-        for first in range(0, len(self.targets), TARGET_ROWS):
-            block = slice(first, first + TARGET_ROWS)
+        for first in range(0, len(self.targets), self.block_rows):
+            block = slice(first, first + self.block_rows)
             cover, weights = self.cover[block], self.weights[self.targets[block]]
             columns, targets, kernel = self._pairs(rows, block)
             terms = cover.new_zeros(len(rows), len(cover))
@@ -337,7 +341,7 @@ class _Search:
         place = is_met.cumsum(0) - 1  # of a target of the block in `others`
         squares = [
             (own[part[:, 0]] - others[place[part[:, 1]]]).square().sum(1)
-            for part in pairs.split(CHUNK_PAIRS)
+            for part in pairs.split(self.chunk_pairs)
         ]
         return pairs[:, 0], pairs[:, 1], torch.exp(-torch.cat(squares) / self.bandwidth**2)
 
@@ -348,8 +352,8 @@ class _Search:
         if is_double:
             candidates = gaussian.scaled(self.features[rows], self.bandwidth, dtype)
         sums = self.cover.new_zeros(len(rows))
-        for first in range(0, len(self.targets), TARGET_ROWS):
-            block = slice(first, first + TARGET_ROWS)
+        for first in range(0, len(self.targets), self.block_rows):
+            block = slice(first, first + self.block_rows)
             if is_double:
                 features = self.features[self.targets[block]]
                 kernel = gaussian.kernel_bound(
@@ -361,7 +365,7 @@ class _Search:
                 kernel = gaussian.kernel_bound(*targets, *candidates)
                 cover, weights = self.low_cover[block], self.high_weights[block]
             sums += weights @ kernel.sub_(cover[:, None]).clamp_(0, 1)
-        return sums * gaussian.sum_slack(TARGET_ROWS, dtype)
+        return sums * gaussian.sum_slack(self.block_rows, dtype)
 
     def _first_sums(self, report: Callable[[int, int], None] | None) -> Tensor:
         """The bounds of all candidates; if all rows are targets, each product serves two blocks."""
@@ -374,10 +378,10 @@ class _Search:
                     report(first + len(rows), num_rows)
             return sums
         rows, offsets, cover, weights = (
-            whole.split(TARGET_ROWS)
+            whole.split(self.block_rows)
             for whole in (self.scaled, self.offsets, self.low_cover, self.high_weights)
         )
-        blocks = sums.split(TARGET_ROWS)  # views: adding to them adds to the sums
+        blocks = sums.split(self.block_rows)  # views: adding to them adds to the sums
         for i in range(len(blocks)):
             for j in range(i, len(blocks)):
                 kernel = gaussian.kernel_bound(rows[i], offsets[i], rows[j], offsets[j])
@@ -388,7 +392,7 @@ class _Search:
                 num_left = len(blocks) - 1 - i
                 num_pairs = len(blocks) * (len(blocks) + 1) // 2
                 report(num_pairs - num_left * (num_left + 1) // 2, num_pairs)
-        return sums * gaussian.sum_slack(TARGET_ROWS, torch.float32)
+        return sums * gaussian.sum_slack(self.block_rows, torch.float32)
 
 
 def _highest(bounds: Tensor, num: int) -> Tensor:

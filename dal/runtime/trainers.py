@@ -190,6 +190,8 @@ def quiet_lightning() -> Iterator[None]:
         warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
         # True on every machine of a cluster and no fault: only a job of several tasks needs srun.
         warnings.filterwarnings("ignore", message="The `srun` command is available")
+        # Said of every fit of a run that was told to leave the GPU alone.
+        warnings.filterwarnings("ignore", message="GPU available but not used")
         try:
             yield
         finally:

@@ -108,7 +108,7 @@ def test_blocks_and_threads_change_nothing(
     whole = herding.select(features, labeled, weights, 30, bandwidth, targets)
     monkeypatch.setattr(herding, "CANDIDATES", 5)
     monkeypatch.setattr(herding, "FIRST_CANDIDATES", 7)
-    monkeypatch.setattr(herding, "CHUNK_PAIRS", 3)
+    monkeypatch.setitem(herding.CHUNK_PAIRS, "cpu", 3)
     monkeypatch.setattr(gaussian, "CHUNK_ENTRIES", 50)
     num_threads = torch.get_num_threads()
     torch.set_num_threads(num_threads % 2 + 1)
@@ -118,7 +118,7 @@ def test_blocks_and_threads_change_nothing(
         torch.set_num_threads(num_threads)
     assert torch.equal(parts.positions, whole.positions)
     assert torch.equal(parts.gains, whole.gains)
-    monkeypatch.setattr(herding, "TARGET_ROWS", 16)  # the blocks that a gain is summed over
+    monkeypatch.setitem(herding.TARGET_ROWS, "cpu", 16)  # the blocks that a gain is summed over
     blocks = herding.select(features, labeled, weights, 30, bandwidth, targets)
     assert torch.equal(blocks.positions, whole.positions)
     torch.testing.assert_close(blocks.gains, whole.gains, rtol=1e-12, atol=0)
@@ -181,7 +181,7 @@ def test_of_few_steps_each_looks_at_all() -> None:
 
 @pytest.mark.parametrize("with_targets", [False, True])
 def test_progress_is_told(with_targets: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(herding, "TARGET_ROWS", 16)
+    monkeypatch.setitem(herding.TARGET_ROWS, "cpu", 16)
     monkeypatch.setattr(herding, "FIRST_CANDIDATES", 16)
     features, labeled = draw("drawn", 50, 1, 0)
     targets = torch.arange(40) if with_targets else None
