@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 from pathlib import Path
 
 from rich.console import Console
@@ -10,6 +9,7 @@ from rich.console import Console
 import dal.bench
 from dal.bench import extract, extract_texts, fit, select
 from dal.errors import DalError
+from dal.runtime import waiting
 
 
 def parser() -> argparse.ArgumentParser:
@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main() -> None:
     """The command."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in dal.train
+    waiting.wait_briefly()  # as dal.train does
     root = parser()
     args = root.parse_args()
     try:

@@ -22,7 +22,7 @@ from dal import __version__
 from dal.cli import config, config_errors, overrides, summary, terminal
 from dal.cli.series import FinishedJob, Series, first_value
 from dal.errors import DalError
-from dal.runtime import signals
+from dal.runtime import signals, waiting
 
 INTERRUPTED = 130  # the shell's status of a command ended by Ctrl-C
 BROKEN_PIPE = 141  # and of one whose output nobody reads any more
@@ -228,8 +228,7 @@ class Watch(threading.Thread):
 def _prepare_process() -> None:
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # for classes of the user's own, as `python -m` finds them
-    # Two threads that spin between the short steps of a fit take the cores from other processes.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    waiting.wait_briefly()
     # Hydra would print its own errors, and shorten the traceback of ours, before we see them.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)
