@@ -240,18 +240,20 @@ class Head(L.LightningModule):
         is_plain = self._are_steps_plain
         optimizer = cast(Optimizer, self.optimizers(use_pl_optimizer=not is_plain))
         progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
-        weights = sum(p.numel() for p in self.network.parameters() if p.ndim > 1)
+        parameters = list(self.network.parameters())
+        weights = sum(p.numel() for p in parameters if p.ndim > 1)
         with threads.for_work(epoch[1].shape[1] * weights, self.device):
             for features, labels in zip(*epoch, strict=True):
-                optimizer.zero_grad()
-                loss = F.cross_entropy(self.network(features), labels)
                 if is_plain:
-                    loss.backward()
+                    for parameter in parameters:  # zero_grad() also tells a profiler
+                        parameter.grad = None
+                    F.cross_entropy(self.network(features), labels).backward()
                     optimizer.step()
                     progress.increment_ready()
                     progress.increment_completed()
                 else:
-                    self.manual_backward(loss)
+                    optimizer.zero_grad()
+                    self.manual_backward(F.cross_entropy(self.network(features), labels))
                     optimizer.step()
 
     def on_train_epoch_end(self) -> None:

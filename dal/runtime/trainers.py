@@ -21,6 +21,7 @@ from lightning.pytorch.plugins import Precision
 from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from lightning.pytorch.utilities.model_helpers import is_overridden
+from torch.optim import Optimizer
 
 from dal.errors import ConfigError
 
@@ -121,8 +122,8 @@ def check_fit_ends(trainer: L.Trainer) -> None:
 def are_steps_plain(trainer: L.Trainer, module: L.LightningModule) -> bool:
     """Whether Lightning would add nothing to a gradient step on one device but the time it takes.
 
-    That is so if nobody has overridden a hook around it, no profiler measures it, and nothing is
-    rounded or scaled for another precision.
+    That is so if nobody has overridden a hook around it, no profiler measures it, nothing is
+    rounded or scaled for another precision, and the optimizers clear gradients as all do.
 
     Args:
         trainer: Fits the module.
@@ -136,6 +137,7 @@ def are_steps_plain(trainer: L.Trainer, module: L.LightningModule) -> bool:
         and type(trainer.precision_plugin) is Precision
         and type(trainer.strategy) is SingleDeviceStrategy
         and isinstance(trainer.profiler, PassThroughProfiler)  # type: ignore[attr-defined]
+        and all(type(one).zero_grad is Optimizer.zero_grad for one in trainer.optimizers)
     )
 
 

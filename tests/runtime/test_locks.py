@@ -63,8 +63,8 @@ def test_a_lock_ends_with_a_killed_process(tmp_path: Path) -> None:
         "from pathlib import Path\n"
         "from dal.runtime import locks\n"
         "with locks.hold(Path(sys.argv[1]), 'computes it', print):\n"
-        "    if child := os.fork():\n"
-        "        print(child, flush=True)\n"
+        "    if not os.fork():\n"  # which closes what it has inherited before it goes on
+        "        print(os.getpid(), flush=True)\n"
         "    time.sleep(60)\n"
     )
     process = subprocess.Popen(
