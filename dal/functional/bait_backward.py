@@ -121,7 +121,7 @@ def _start(problem: Problem, inverse: bait_inverse.Inverse) -> tuple[Tensor, Ten
     s = fisher.projections(features, factors, u).flatten(0, 1)  # A
     n = complement(s)
     u = u @ n  # M⁻¹ V
-    return n, u.mT @ (f @ u.to(f.dtype)).double()
+    return n, (u.to(f.dtype).mT @ f).double() @ u
 
 
 def complement(a: Tensor) -> Tensor:

@@ -97,14 +97,15 @@ class LowRankInverse(NamedTuple):
         It is λ⁻² (F − H Jᵀ − J Hᵀ) with J = (F H − ½ H G⁻¹ HᵀFH) G⁻¹.
         """
         dtype = mean_information.dtype
-        of_f = fisher.projections(self.features.to(dtype), self.factors.to(dtype), mean_information)
-        of_f = of_f.flatten(0, 1).double()  # HᵀF, (m, KD)
-        core = fisher.projections(self.features, self.factors, of_f.mT).flatten(0, 1)  # (m, m)
-        halved = torch.cholesky_solve(core / 2, self.cholesky)
-        j = torch.cholesky_solve(of_f.sub_(self._combination(halved).mT), self.cholesky)  # Jᵀ
         weighted = mean_information / self.lmbda**2
-        j /= self.lmbda**2
-        del of_f
+        of_f = fisher.projections(self.features.to(dtype), self.factors.to(dtype), weighted)
+        # λ⁻² F H, (KD, m), in float64: its transpose has the order in memory that a solve needs.
+        fh = torch.empty(len(weighted), len(self.cholesky)).to(self.cholesky)
+        fh.copy_(of_f.flatten(0, 1).mT)
+        core = fisher.projections(self.features, self.factors, fh).flatten(0, 1)  # (m, m)
+        halved = torch.cholesky_solve(core / 2, self.cholesky)
+        j = torch.cholesky_solve(fh.sub_(self._combination(halved)).mT, self.cholesky)  # Jᵀ
+        del of_f, fh
         for columns in fisher.chunks(weighted, 2 * len(weighted)):
             # Rounded before, a subtraction takes a third of the time.
             product = self._combination(j[:, columns]).to(dtype)  # H Jᵀ, (KD, n)
