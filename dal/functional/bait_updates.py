@@ -13,6 +13,7 @@ from dal.functional import bait_inverse, bait_objective
 from dal.functional.bait_objective import Problem
 
 DENSE_SIZE = 512  # KD up to which updating M⁻¹ as a matrix is faster than going through the steps
+MAX_SPLIT_SIZE = 1 << 13  # KD up to which a product with F is made of one for each class
 PENDING_STEPS = 32  # that the matrix is updated for at once
 
 
@@ -73,8 +74,10 @@ class Updates:
         num, size, rank = v.shape
         columns = self.times(v.transpose(0, 1).reshape(size, num * rank))
         f = self.problem.mean_information
-        # F from the right: a sixth less time than from the left.
-        weighted = (columns.to(f.dtype).mT @ f).mT.double()
+        # As a sum over parts of F, which is symmetric: two thirds of the time of a whole product.
+        num_parts = self.problem.factors.shape[1] if size <= MAX_SPLIT_SIZE else 1
+        by_part = columns.to(f.dtype).view(num_parts, size // num_parts, -1)
+        weighted = torch.bmm(by_part.mT, f.view(num_parts, -1, size)).sum(0).mT.double()
         u, fu = (c.view(size, num, rank).transpose(0, 1) for c in (columns, weighted))
         p, q = torch.bmm(v.mT, u), torch.bmm(u.mT, fu)  # (n, r, r)
         q = (q + q.mT) / 2
