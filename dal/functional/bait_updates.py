@@ -55,7 +55,7 @@ class Updates:
         # As rows: products with few columns take half the time.
         self._w = problem.mean_information.new_empty(max_steps * self.rank, size)
         self._u = torch.empty_like(self._w, dtype=torch.float64)
-        # M⁻¹ after the first steps, as a matrix.
+        # M⁻¹ after the first `_num_dense` steps, as a matrix.
         self._dense = inverse.dense() if size <= DENSE_SIZE else None
         self._num_dense = 0
 
