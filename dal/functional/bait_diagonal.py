@@ -28,6 +28,7 @@ from torch import Tensor
 
 from dal.functional import bait_objective, fisher
 from dal.functional.bait_objective import DEFAULT, Hyperparameters, Selection
+from dal.functional.rows import size_on
 
 SCRATCH_BYTES = {"cpu": 1 << 20, "cuda": 1 << 27}  # fits the cache: four passes over each chunk
 NUM_REFRESHED = 64  # candidates whose bound is renewed at a time
@@ -95,7 +96,7 @@ def changes(squares: Tensor, variances: Tensor, f: Tensor, m: Tensor, sign: int)
         tensor([3.])
     """
     num_rows, size = len(squares), len(m)
-    scratch = SCRATCH_BYTES.get(squares.device.type, SCRATCH_BYTES["cpu"])
+    scratch = size_on(squares.device, SCRATCH_BYTES)
     chunk_rows = max(1, scratch // (size * squares.element_size()))
     weights = f / m
     changes = squares.new_empty(num_rows)

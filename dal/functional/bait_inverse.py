@@ -102,10 +102,11 @@ class LowRankInverse(NamedTuple):
         # λ⁻² F H, (KD, m), in float64: its transpose has the order in memory that a solve needs.
         fh = torch.empty(len(weighted), len(self.cholesky)).to(self.cholesky)
         fh.copy_(of_f.flatten(0, 1).mT)
+        del of_f
         core = fisher.projections(self.features, self.factors, fh).flatten(0, 1)  # (m, m)
         halved = torch.cholesky_solve(core / 2, self.cholesky)
         j = torch.cholesky_solve(fh.sub_(self._combination(halved)).mT, self.cholesky)  # Jᵀ
-        del of_f, fh
+        del fh
         for columns in fisher.chunks(weighted, 2 * len(weighted)):
             # Rounded before, a subtraction takes a third of the time.
             product = self._combination(j[:, columns]).to(dtype)  # H Jᵀ, (KD, n)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from dal.functional import bait_inverse, fisher, sharding
-from dal.functional.rows import Rows
+from dal.functional.rows import Rows, size_on
 from dal.functional.sharding import Shares
 
 # Rows of a chunk. A process has whole chunks, since what is computed of a row may depend in its
@@ -33,7 +33,7 @@ def chunk_rows(num_features: int, device: torch.device) -> int:
         >>> [chunk_rows(num_features, torch.device("cpu")) for num_features in (384, 4096)]
         [8192, 1024]
     """
-    most, num_entries = (of.get(device.type, of["cpu"]) for of in (CHUNK_ROWS, CHUNK_ENTRIES))
+    most, num_entries = (size_on(device, of) for of in (CHUNK_ROWS, CHUNK_ENTRIES))
     fitting = 1 << (num_entries // num_features).bit_length() - 1
     return min(most, max(MIN_CHUNK_ROWS, fitting))
 

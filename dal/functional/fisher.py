@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from dal.functional import fisher_bands, fisher_pairs
-from dal.functional.rows import Rows
+from dal.functional.rows import Rows, size_on
 
 # Scratch of the passes in chunks: large enough for products at full speed, and on a CPU small
 # enough to stay near the cache between a product and the sum that reads it.
@@ -332,7 +332,7 @@ def scratch_bytes(device: torch.device) -> int:
         >>> scratch_bytes(torch.device("cpu")) >> 20
         8
     """
-    return SCRATCH_BYTES.get(device.type, SCRATCH_BYTES["cpu"])
+    return size_on(device, SCRATCH_BYTES)
 
 
 def chunks(features: Rows, row_width: int) -> Iterator[slice]:

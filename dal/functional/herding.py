@@ -29,6 +29,7 @@ import torch
 from torch import Tensor
 
 from dal.functional import gaussian, ranking
+from dal.functional.rows import size_on
 
 # Of a block of kernel values: a CPU's fits the cache, and a GPU's is work for longer than a launch.
 TARGET_ROWS = {"cpu": 1 << 10, "cuda": 1 << 13}
@@ -152,9 +153,8 @@ class _Search:
         self.features = features
         self.weights = weights
         self.bandwidth = bandwidth
-        self.block_rows, self.chunk_pairs = (
-            sizes.get(device.type, sizes["cpu"]) for sizes in (TARGET_ROWS, CHUNK_PAIRS)
-        )
+        self.block_rows = size_on(device, TARGET_ROWS)
+        self.chunk_pairs = size_on(device, CHUNK_PAIRS)
         self.all_rows = torch.arange(num_rows, device=device)
         self.are_all = targets is None or len(targets) == num_rows
         self.targets = self.all_rows if targets is None else targets.to(device)

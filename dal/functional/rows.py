@@ -1,5 +1,6 @@
 """Rows of a matrix that are read in parts, whether they are in memory or not."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import torch
@@ -35,3 +36,17 @@ class Rows(Protocol):
         Args:
             rows: A slice without step, or their numbers, ``(M,)``, int64.
         """
+
+
+def size_on(device: torch.device, sizes: Mapping[str, int]) -> int:
+    """What is read or computed at a time on a device.
+
+    Args:
+        device: The device.
+        sizes: By type of device; what has none takes that of ``"cpu"``.
+
+    Example:
+        >>> [size_on(torch.device(name), {"cpu": 1, "cuda": 8}) for name in ("cuda", "mps")]
+        [8, 1]
+    """
+    return sizes.get(device.type, sizes["cpu"])
