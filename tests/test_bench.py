@@ -121,6 +121,7 @@ def test_figures_go_to_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, s
         ),
         (["select", "--strategies", "bait", "--options", "form"], "as KEY=VALUE, got 'form'"),
         (["select", "--device", "cuda:99"], "Cannot use --device cuda:99"),
+        (["select", "--pool", "5"], "Expected --pool of at least 10, which cifar10 selects, got 5"),
         (["select", "--repeat", "0"], "expected at least 1, got 0"),
         (["fit", "--classes", "1"], "--classes in [2, 200], got 1"),
     ],

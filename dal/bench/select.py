@@ -100,7 +100,7 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, object]:
     """Measures, prints a table, and returns all figures.
 
     Raises:
-        ConfigError: If a strategy or a device is unknown.
+        ConfigError: If a strategy or a device is unknown, or the pool too small.
     """
     import torch
 
@@ -118,6 +118,11 @@ def run(args: argparse.Namespace, console: Console) -> dict[str, object]:
         )
     problem = PROBLEMS[args.problem]
     if args.pool is not None:
+        if args.pool < problem.num:
+            raise ConfigError(
+                f"Expected --pool of at least {problem.num}, which {args.problem} selects, "
+                f"got {args.pool}."
+            )
         problem = problem._replace(pool=args.pool)
     rate = matmul_rate(device)
     console.print(
